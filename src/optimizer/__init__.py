@@ -1,0 +1,3 @@
+"""Cloud workload optimizer: forecasts, rare-event warnings and right-sizing from telemetry."""
+
+__version__ = "0.1.0"

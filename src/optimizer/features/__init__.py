@@ -1,0 +1,1 @@
+"""Feature groups on one dense panel."""

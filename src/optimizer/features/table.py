@@ -1,0 +1,98 @@
+"""The feature table: the values of every present row, feature-major, as one memory map."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What one feature is: the single source of its name, type, unit and lookback.
+
+    Parameters
+    ----------
+    name : str
+        Unique column name.
+    group : str
+        Name of the feature group that computes it.
+    unit : str
+        Unit of the value.
+    lookback : str
+        Duration of history that the value at time t reads, ending at t; ``"0h"`` for the
+        present step only.
+    source : tuple of str
+        Metrics it is computed from; empty for calendar features.
+    scope : str
+        ``"service"`` or ``"cluster"``.
+    dtype : str
+        Always ``"float32"``.
+    """
+
+    name: str
+    group: str
+    unit: str
+    lookback: str
+    source: tuple[str, ...]
+    scope: str = "service"
+    dtype: str = "float32"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the spec as plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of all present rows.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float32, shape ``(n_features, n_rows)``: feature-major, so that a column is contiguous.
+    specs : tuple of FeatureSpec
+        One per feature, in order.
+    service, step : numpy.ndarray
+        int32, shape ``(n_rows,)``: position of each row in the panel; sorted by service, then
+        step.
+    """
+
+    values: FloatArray
+    specs: tuple[FeatureSpec, ...]
+    service: IntArray
+    step: IntArray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in column order."""
+        return tuple(spec.name for spec in self.specs)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.service)
+
+    def take(self, rows: NDArray[np.int64], names: tuple[str, ...] | None = None) -> FloatArray:
+        """Return the rows as a matrix.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            int64, shape ``(n,)``.
+        names : tuple of str, optional
+            Only these features, in this order.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, n_features)``, Fortran order, a copy.
+        """
+        chosen = range(len(self.specs)) if names is None else [self.names.index(n) for n in names]
+        out = np.empty((len(chosen), len(rows)), dtype=np.float32)
+        for position, feature in enumerate(chosen):
+            np.take(self.values[feature], rows, out=out[position], mode="clip")
+        return out.T

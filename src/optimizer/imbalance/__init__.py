@@ -1,0 +1,1 @@
+"""Strategies for rare positives."""

@@ -1,0 +1,95 @@
+"""The two protocols that every model, baselines included, implements one or both of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from optimizer.features.panel import FloatArray
+from optimizer.imbalance.base import ImbalanceStrategy
+from optimizer.samples import EventTask, ForecastTask, Samples
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How to run, apart from what to learn.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds every random choice.
+    threads : int
+        Threads a library may use, at least 1.
+    progress : bool
+        Show progress bars (only on a terminal).
+    """
+
+    seed: int = 7
+    threads: int = 1
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What happened during a fit.
+
+    Parameters
+    ----------
+    curves : dict
+        Per curve name (for example ``"train"``, ``"valid"``) one value per iteration or epoch.
+    metric : str
+        What the curves show, for the axis.
+    best_iteration : int
+        The iteration kept by early stopping, from 1; 0 if the model does not iterate.
+    notes : tuple of str
+        Lines worth showing the user, for example how many rows were resampled.
+    """
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    metric: str = ""
+    best_iteration: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class EventClassifier(Protocol):
+    """A model that scores how likely an event is."""
+
+    def fit_events(
+        self,
+        train: Samples,
+        valid: Samples,
+        task: EventTask,
+        imbalance: ImbalanceStrategy,
+        runtime: Runtime,
+    ) -> TrainingLog:
+        """Learn from the training rows; the validation rows only stop the training early."""
+        ...
+
+    def score_events(self, samples: Samples) -> FloatArray:
+        """Return a score in [0, 1] per row, shape ``(n,)``; higher is likelier."""
+        ...
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A model that forecasts quantiles at each horizon."""
+
+    def fit_forecast(
+        self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
+    ) -> TrainingLog:
+        """Learn from the training rows; the validation rows only stop the training early."""
+        ...
+
+    def predict_quantiles(self, samples: Samples) -> FloatArray:
+        """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
+        ...
+
+
+@runtime_checkable
+class Explainable(Protocol):
+    """A model that can say which inputs mattered."""
+
+    def importance(self) -> dict[str, float]:
+        """Return the share of each input, summing to 1."""
+        ...

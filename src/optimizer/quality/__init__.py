@@ -1,0 +1,1 @@
+"""Great-expectations guards over telemetry."""

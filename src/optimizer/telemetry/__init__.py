@@ -1,0 +1,1 @@
+"""Telemetry sources: each yields the canonical long frame."""
