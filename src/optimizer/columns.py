@@ -7,6 +7,7 @@ row measures: the moment its values are knowable.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ CPU = "cpu_utilization"
 MEMORY = "memory_utilization"
 SCALE_EVENT = "scale_event"
 ANOMALY = "is_anomaly"
-TIMESTAMP_DTYPE = "datetime64[us, UTC]"
+TIMESTAMP_DTYPE: Final = "datetime64[us, UTC]"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""The steps of every flow as Prefect tasks: thin wrappers that hand references to each other."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.context import TaskRunContext
+
+from optimizer.config import build
+from optimizer.io.artifacts import ArtifactRef, code_digest, hash_values
+from optimizer.io.stores import load_panel, read_frame, store_features, store_telemetry, write_frame
+from optimizer.io.tracking import TrackedRun
+from optimizer.training import FoldSamples, Recipe, fit_model
+
+logger = logging.getLogger(__name__)
+
+
+def digest_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return a cache key of the task's parameters and of the code that it runs.
+
+    A thin task's own source says nothing about the functions it calls, so the key holds a hash
+    of the whole package and its lock file. Where the cache lies is not part of the key.
+    """
+    named = {key: value for key, value in parameters.items() if key != "cache_dir"}
+    return hash_values({"task": context.task.name, "code": code_digest(), **named})
+
+
+def is_io_error(_task: Any, _run: Any, state: Any) -> bool:
+    """Retry only what a second try can mend: the disk or the network, never bad input."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+
+
+CACHED: dict[str, Any] = {
+    "persist_result": True,
+    "cache_policy": CachePolicy.from_cache_key_fn(digest_key),
+    "retries": 2,
+    "retry_delay_seconds": 2,
+    "retry_condition_fn": is_io_error,
+}
+
+
+def recall(cached: Any, *args: Any, cache_dir: str) -> tuple[ArtifactRef, bool]:
+    """Run a cached task and return its reference, and whether it came from the cache.
+
+    Prefect remembers the reference, not the file: if the file is gone or was changed, the task
+    runs again.
+    """
+    bound = cached.with_options(result_storage=Path(cache_dir) / "tasks")
+    state = bound(*args, cache_dir=cache_dir, return_state=True)
+    ref: ArtifactRef = state.result()
+    if state.name != "Cached":
+        return ref, False
+    if ref.is_intact():
+        return ref, True
+    logger.warning(
+        "%s: the cached file %s is gone or changed; running again", cached.name, ref.path
+    )
+    return bound.with_options(refresh_cache=True)(*args, cache_dir=cache_dir), False
+
+
+def place(cache_dir: str, kind: str, *parts: Any) -> Path:
+    """Return the directory of an artifact, named by what it is made of."""
+    return Path(cache_dir).resolve() / kind / hash_values([code_digest(), *parts])[:20]
+
+
+@task(name="load-telemetry", **CACHED)
+def load_telemetry(data: dict[str, Any], fingerprint: str, cache_dir: str) -> ArtifactRef:
+    """Read the source and store its canonical frame."""
+    directory = place(cache_dir, "telemetry", data, fingerprint)
+    return store_telemetry(build(data, "data").load(), directory)
+
+
+@task(name="validate-telemetry", **CACHED)
+def validate_telemetry(
+    telemetry: ArtifactRef, quality: dict[str, Any], cache_dir: str
+) -> ArtifactRef:
+    """Quarantine bad rows, check expectations, write report and Data Docs."""
+    from optimizer.io.artifacts import refer
+    from optimizer.quality.inspection import inspect_telemetry
+
+    directory = place(cache_dir, "quality", telemetry.sha256, quality)
+    frame, report = inspect_telemetry(read_frame(telemetry), build(quality, "quality"), directory)
+    logger.info(report.summary())
+    draft = directory / ".validated.draft"
+    write_frame(frame, draft)
+    return refer(draft.replace(directory / "validated.parquet"))
+
+
+@task(name="build-features", **CACHED)
+def build_features(validated: ArtifactRef, groups: dict[str, Any], cache_dir: str) -> ArtifactRef:
+    """Compute every chosen feature group over the dense panel."""
+    directory = place(cache_dir, "features", validated.sha256, groups)
+    chosen = [build(node, f"features.groups.{name}") for name, node in groups.items()]
+    return store_features(load_panel(validated), chosen, directory)
+
+
+@task(name="fit-model", cache_policy=NO_CACHE)
+def fit(name: str, model: object, fold: FoldSamples, recipe: Recipe, *, adjust: bool = True) -> Any:
+    """Fit one model or baseline and calibrate it on the validation fold."""
+    return fit_model(name, model, fold, recipe, adjust=adjust)
+
+
+@task(name="evaluate", cache_policy=NO_CACHE)
+def evaluate(*args: Any) -> Any:
+    """Compare the model with the baselines on the test fold."""
+    from optimizer.comparison import compare_models
+
+    return compare_models(*args)
+
+
+@task(
+    name="log-run",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=is_io_error,
+)
+def log_run(run: TrackedRun, output: Path, quality: Path, record: dict[str, Any]) -> None:
+    """Send the figures and every file of the run to the tracking store."""
+    run.log_metrics(flatten_figures(record))
+    for name in ("metrics.json", "predictions.parquet", "config.json"):
+        run.log_file(output / name)
+    run.log_directory(output / "plots", "plots")
+    for path in quality.iterdir():
+        if path.is_dir():
+            run.log_directory(path, f"quality/{path.name}")
+        elif path.name != "validated.parquet":
+            run.log_file(path, "quality")
+
+
+def flatten_figures(record: dict[str, Any]) -> dict[str, float]:
+    """Return the model's figures by name and each baseline's as ``<baseline>.<figure>``."""
+    own = {k: v for k, v in record["model"].items() if not isinstance(v, str)}
+    others = {
+        f"{name}.{key}": value
+        for name, figures in record["baselines"].items()
+        for key, value in figures.items()
+    }
+    return own | others | record["difference"]

@@ -1,0 +1,271 @@
+"""Configuration: compose the yaml choices, check every key, build the components.
+
+The only module of the package that knows Hydra and OmegaConf.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optimizer.errors import ConfigError, OptimizerError
+
+CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = ("data", "features", "target", "split", "model", "imbalance")
+"""The choices that name an experiment."""
+
+
+@dataclass
+class Cache:
+    """Where validated data, features and task results are kept."""
+
+    dir: str = ".cache/optimizer"
+
+
+@dataclass
+class Tracking:
+    """Which MLflow store and experiment a run is logged to."""
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "cloud-workload-optimizer"
+
+
+@dataclass
+class Registry:
+    """Name of the registered model; None for ``<target>-<data name>``."""
+
+    name: str | None = None
+
+
+@dataclass
+class FeatureChoice:
+    """The feature groups chosen, by name."""
+
+    groups: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ExperimentConfig:
+    """The whole configuration: one node per component, and the scalars.
+
+    Parameters
+    ----------
+    data, quality, target, split, model, imbalance, evaluation : dict
+        ``_target_`` and constructor arguments of one component each.
+    features : FeatureChoice
+        Feature groups.
+    baselines : dict
+        Models to compare with, by name.
+    seed : int
+        Seeds every random choice.
+    threads : int, optional
+        Threads of the learning libraries; None for as many as the process may use.
+    cache, tracking, registry
+        Where results are kept.
+    choices : dict
+        Which yaml each group was taken from; filled by :func:`load_config`.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    features: FeatureChoice = field(default_factory=FeatureChoice)
+    target: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    imbalance: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    seed: int = 7
+    threads: int | None = None
+    cache: Cache = field(default_factory=Cache)
+    tracking: Tracking = field(default_factory=Tracking)
+    registry: Registry = field(default_factory=Registry)
+    choices: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain values."""
+        return asdict(self)
+
+    def flatten(self) -> dict[str, Any]:
+        """Return every leaf by its dotted key, as used on the command line."""
+        return dict(_leaves(self.to_dict(), ""))
+
+
+def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
+    """Compose, resolve and check a configuration.
+
+    Parameters
+    ----------
+    overrides : list of str, optional
+        Hydra overrides such as ``["model=lstm", "target.horizon=6h"]``.
+
+    Returns
+    -------
+    ExperimentConfig
+        Resolved; an unknown key anywhere has raised.
+
+    Raises
+    ------
+    ConfigError
+        An unknown choice or key, a missing value, or a value of the wrong type.
+    """
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        composed = _compose(overrides or [])
+        choices = dict(composed.hydra.runtime.choices)
+        plain = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
+        OmegaConf.resolve(plain)
+        values = OmegaConf.to_container(plain, throw_on_missing=True)
+        known = OmegaConf.merge(OmegaConf.structured(ExperimentConfig), values)
+        config = OmegaConf.to_object(known)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain(error, overrides or []) from error
+    assert isinstance(config, ExperimentConfig)  # noqa: S101 - to_object's declared type is Any
+    config.choices = {k: str(v) for k, v in choices.items() if k.isidentifier()}
+    for key, node in _nodes(config):
+        _check_arguments(key, node)
+    return config
+
+
+def _compose(overrides: list[str]) -> Any:
+    """Return the composed configuration, also while Hydra's own command line is running."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return compose("config", overrides=overrides, return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def build(node: dict[str, Any], key: str) -> Any:
+    """Instantiate the component of a node.
+
+    Parameters
+    ----------
+    node : dict
+        ``_target_`` and arguments.
+    key : str
+        Its place in the configuration, for messages.
+
+    Raises
+    ------
+    ConfigError
+        The constructor refused an argument.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error.__cause__
+        while cause is not None and not isinstance(cause, OptimizerError):
+            cause = cause.__cause__
+        if isinstance(cause, OptimizerError):
+            raise cause from None
+        arguments = {k: v for k, v in node.items() if k != "_target_"}
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(
+            key,
+            seen=f"{arguments} ({reason})",
+            allowed=f"what {node['_target_']} accepts",
+            fix=f"correct the value of {key}.<argument>",
+        ) from error
+
+
+def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every node that names a class, with its key."""
+    for key in ("data", "quality", "target", "split", "model", "imbalance", "evaluation"):
+        yield key, getattr(config, key)
+    for name, node in config.features.groups.items():
+        yield f"features.groups.{name}", node
+    for name, node in config.baselines.items():
+        yield f"baselines.{name}", node
+
+
+def _check_arguments(key: str, node: dict[str, Any]) -> None:
+    """Raise if a node names no class, or an argument that its class does not have."""
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        raise ConfigError(
+            f"{key}._target_",
+            seen=target,
+            allowed="the dotted name of a class",
+            fix=f"choose {key} by name, for example {key}=<choice>",
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{key}._target_",
+            seen=target,
+            allowed="an importable class",
+            fix=f"correct the name ({error})",
+        ) from error
+    allowed = list(inspect.signature(cls).parameters)
+    for argument in node:
+        if argument not in allowed and not argument.startswith("_"):
+            raise _unknown_key(f"{key}.{argument}", [f"{key}.{name}" for name in allowed])
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+
+
+def _unknown_key(key: str, allowed: list[str]) -> ConfigError:
+    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+    return ConfigError(
+        key,
+        seen="an unknown key",
+        allowed=", ".join(sorted(allowed)) or "no key here",
+        fix=f"did you mean {near[0]}" if near else "remove it",
+    )
+
+
+def _explain(error: Exception, overrides: list[str]) -> ConfigError:
+    """Turn an error of Hydra or OmegaConf into one that names the override at fault."""
+    text = str(error)
+    missing = re.search(r"Could not find '([^']+)'", text)
+    if missing:
+        group, _, choice = missing.group(1).rpartition("/")
+        options = re.sub(r"\s+", " ", text.split("Available options", 1)[-1])
+        options = ", ".join(re.findall(r"[\w.]+", options.split(":", 1)[-1].split("Config")[0]))
+        return ConfigError(
+            group or choice, seen=repr(choice), allowed=options, fix=f"set {group}=<one of these>"
+        )
+    absent = re.search(
+        r"(?:Key|Missing mandatory value:|Could not override) '?([\w.@/+-]+)'?", text
+    )
+    key = absent.group(1) if absent else "overrides"
+    if "Missing mandatory value" in text:
+        return ConfigError(
+            key, seen="no value", allowed="a value", fix=f"add {key}=<value> to the command"
+        )
+    given = next((o for o in overrides if key in o.split("=")[0]), None)
+    if "not in struct" in text or "Could not override" in text or "not in '" in text:
+        name = (given or key).split("=")[0].lstrip("+~")
+        return _unknown_key(name, list(load_config().flatten()) + list(GROUPS))
+    return ConfigError(
+        given or key,
+        seen=", ".join(overrides) or "no override",
+        allowed="Hydra overrides such as model=lstm or target.horizon=6h",
+        fix=text.splitlines()[0].rstrip("."),
+    )

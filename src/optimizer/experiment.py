@@ -1,0 +1,128 @@
+"""An experiment: the components of a configuration, and the rows they are applied to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.config import ExperimentConfig, build
+from optimizer.evaluation.settings import Evaluation
+from optimizer.features.engine import check_history
+from optimizer.features.panel import Panel
+from optimizer.features.table import FeatureTable
+from optimizer.imbalance.base import ImbalanceStrategy
+from optimizer.models.base import Runtime
+from optimizer.splits import RollingOrigin
+from optimizer.targets.base import Labels, Target
+from optimizer.telemetry.base import TelemetrySource
+from optimizer.training import FoldSamples, Recipe, check_fold, check_pair, cut_fold
+
+
+@dataclass(frozen=True)
+class Components:
+    """What a configuration names, built: nothing has been read yet.
+
+    Parameters
+    ----------
+    source, target, split, imbalance, evaluation
+        One component each.
+    groups : tuple of FeatureGroup
+        Feature groups.
+    model : object
+        The model, unfitted.
+    baselines : dict
+        Unfitted baselines by name.
+    runtime : Runtime
+        Seed and threads.
+    """
+
+    source: TelemetrySource
+    target: Target
+    split: RollingOrigin
+    imbalance: ImbalanceStrategy
+    evaluation: Evaluation
+    groups: tuple[Any, ...]
+    model: object
+    baselines: dict[str, object]
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration applied to telemetry.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to fit and how.
+    labels : Labels
+        The truth of every row.
+    folds : tuple of FoldSamples
+        Oldest first.
+    """
+
+    recipe: Recipe
+    labels: Labels
+    folds: tuple[FoldSamples, ...]
+
+
+def build_components(config: ExperimentConfig) -> Components:
+    """Build every component and refuse impossible pairs, before any data is read.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range, or two choices do not go together.
+    """
+    target: Target = build(config.target, "target")
+    model = build(config.model, "model")
+    check_pair(model, config.choices["model"], target.kind, config.choices["imbalance"])
+    baselines = {}
+    for name, node in config.baselines.items():
+        baselines[name] = build(node, f"baselines.{name}")
+        check_pair(baselines[name], name, target.kind, "none")
+    split: RollingOrigin = build(config.split, "split")
+    split.gap_of(target.gap)
+    build(config.quality, "quality")
+    return Components(
+        source=build(config.data, "data"),
+        target=target,
+        split=split,
+        imbalance=build(config.imbalance, "imbalance"),
+        evaluation=build(config.evaluation, "evaluation"),
+        groups=tuple(
+            build(node, f"features.groups.{name}") for name, node in config.features.groups.items()
+        ),
+        model=model,
+        baselines=baselines,
+        runtime=build_runtime(config),
+    )
+
+
+def build_runtime(config: ExperimentConfig) -> Runtime:
+    """Return seed and threads; progress bars only on a terminal."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Runtime(config.seed, config.threads or available or 1, sys.stderr.isatty())
+
+
+def build_experiment(parts: Components, panel: Panel, table: FeatureTable) -> Experiment:
+    """Label the rows and cut them into folds.
+
+    Raises
+    ------
+    InsufficientHistoryError
+        The history is shorter than the longest lookback, or a fold would be empty.
+    TargetError
+        A fold cannot be learned from.
+    """
+    check_history(panel, table.specs)
+    task = parts.target.task(panel.step)
+    labels = parts.target.label(panel)
+    cuts = parts.split.split(panel, parts.target.gap)
+    folds = tuple(cut_fold(panel, table, labels, cut) for cut in cuts)
+    for fold in folds:
+        check_fold(fold, task)
+    recipe = Recipe(task, parts.imbalance, parts.evaluation, parts.groups, parts.runtime)
+    return Experiment(recipe, labels, folds)

@@ -1,0 +1,144 @@
+"""What a feature group is: a list of named features, each a function of a block of services.
+
+Policy for gaps, the same in every group: a raw value, lag or difference is NaN where one of its
+samples is missing; a window statistic uses the samples that were observed and is NaN where fewer
+than a quarter of them (at least two) were.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.durations import count_steps, format_duration, parse_duration
+from optimizer.features.panel import FloatArray, Panel
+from optimizer.features.table import FeatureSpec
+
+Array = NDArray[Any]
+EPSILON = 1e-3
+"""Smallest denominator of a ratio of fractions: idle services must not divide by noise."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a group must know to name its features: no data.
+
+    Parameters
+    ----------
+    metrics : tuple of str
+        Metrics the telemetry has.
+    step : pandas.Timedelta
+        Length of one step.
+    """
+
+    metrics: tuple[str, ...]
+    step: pd.Timedelta
+
+    def available(self, wanted: list[str] | tuple[str, ...]) -> list[str]:
+        """Return the wanted metrics that the telemetry has, in order."""
+        return [name for name in wanted if name in self.metrics]
+
+    def steps(self, duration: str) -> int:
+        """Return a duration in steps, at least 1."""
+        return count_steps(parse_duration(duration, "features"), self.step)
+
+    def span(self, steps: int) -> str:
+        """Return a number of steps as a duration, ``"0h"`` for none."""
+        return format_duration(steps * self.step) if steps else "0h"
+
+
+class Block:
+    """A few services of the panel with the intermediate results that groups share.
+
+    Parameters
+    ----------
+    panel : Panel
+        The telemetry.
+    services : slice
+        The services of this block; few enough to stay in the processor's cache.
+    shared : dict
+        Results over the whole fleet, for example cluster aggregates, filled once per panel.
+    """
+
+    def __init__(self, panel: Panel, services: slice, shared: dict[Hashable, Any]) -> None:
+        self.panel = panel
+        self.services = services
+        self.shared = shared
+        self._memo: dict[Hashable, Array] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Services and steps of the block."""
+        return self.services.stop - self.services.start, self.panel.n_steps
+
+    def metric(self, name: str) -> FloatArray:
+        """Return the metric, float32, shape ``(n_services, n_steps)``, a view."""
+        values: FloatArray = self.panel.metric(name)[self.services]
+        return values
+
+    def wide(self, name: str) -> Array:
+        """Return the metric in float64: sums over long windows lose digits in float32."""
+        return self.remember(("wide", name), lambda: self.metric(name).astype(np.float64))
+
+    def remember(self, key: Hashable, compute: Callable[[], Array]) -> Array:
+        """Return a result of this block, computed once."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+
+Compute = Callable[[Block], Array]
+"""Takes a block, returns shape ``(n_services, n_steps)`` or one that broadcasts to it."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: what it is and how a block computes it.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Name, unit, lookback and sources.
+    compute : Compute
+        The value at step t may read steps up to t, never later ones.
+    """
+
+    spec: FeatureSpec
+    compute: Compute
+
+
+class FeatureGroup(ABC):
+    """A set of features that belong together and can be chosen or left out together."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return the features that this telemetry allows; empty if its metrics are absent."""
+
+    def spec(
+        self, name: str, unit: str, lookback: str, source: tuple[str, ...], scope: str = "service"
+    ) -> FeatureSpec:
+        """Return a spec that carries this group's name."""
+        return FeatureSpec(name, self.name, unit, lookback, source, scope)
+
+
+def shift(values: Array, steps: int) -> Array:
+    """Return the values ``steps`` earlier, shape kept; NaN before the first step."""
+    if steps == 0:
+        return values
+    out = np.empty_like(values)
+    out[:, :steps] = np.nan
+    out[:, steps:] = values[:, :-steps] if steps < values.shape[1] else np.nan
+    return out
+
+
+def divide(numerator: Array, denominator: Array, floor: float = EPSILON) -> Array:
+    """Return the ratio with the denominator held at ``floor`` or above."""
+    return numerator / np.maximum(denominator, floor)

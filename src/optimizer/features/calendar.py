@@ -1,0 +1,104 @@
+"""Where time t lies in the day, week, month and year of the fleet's time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from optimizer.errors import ConfigError
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
+
+Clock = Callable[[pd.DatetimeIndex], Any]
+
+
+@dataclass(frozen=True)
+class Calendar(FeatureGroup):
+    """Cyclic encodings of the clock, working hours and public holidays.
+
+    Leave the group out (``features=no_calendar``) for anonymised traces, whose clock is not
+    true. Information at time t: t itself.
+
+    Parameters
+    ----------
+    country : str
+        ISO 3166 code of the holidays, as the ``holidays`` library knows it.
+    timezone : str
+        Time zone in which users live; cyclic encodings follow its wall clock.
+    """
+
+    country: str = "US"
+    timezone: str = "UTC"
+    name: ClassVar[str] = "calendar"
+
+    def __post_init__(self) -> None:
+        """Check the time zone and country."""
+        import zoneinfo
+
+        import holidays
+
+        if self.timezone not in zoneinfo.available_timezones():
+            raise ConfigError(
+                "features.groups.calendar.timezone",
+                seen=repr(self.timezone),
+                allowed="an IANA time zone",
+                fix="set features.groups.calendar.timezone=UTC",
+            )
+        if self.country not in holidays.list_supported_countries():
+            raise ConfigError(
+                "features.groups.calendar.country",
+                seen=repr(self.country),
+                allowed="an ISO 3166 code known to the holidays library",
+                fix="set features.groups.calendar.country=US",
+            )
+
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return the calendar features; they need no metric."""
+        cycles: dict[str, Clock] = {
+            "hour": lambda t: (t.hour + t.minute / 60) / 24,
+            "day_of_week": lambda t: (t.dayofweek + t.hour / 24) / 7,
+            "day_of_month": lambda t: (t.day - 1) / t.days_in_month,
+            "day_of_year": lambda t: (t.dayofyear - 1) / 366,
+        }
+        flags: dict[str, Clock] = {
+            "is_weekend": lambda t: t.dayofweek >= 5,
+            "is_working_hour": lambda t: (t.dayofweek < 5) & (t.hour >= 8) & (t.hour < 18),
+            "is_night": lambda t: (t.hour < 6) | (t.hour >= 22),
+            "is_month_start": lambda t: t.day <= 3,
+            "is_month_end": lambda t: t.day > t.days_in_month - 3,
+            "is_holiday": self._is_holiday,
+            "is_day_before_holiday": lambda t: self._is_holiday(t + pd.Timedelta("1d")),
+        }
+        found = []
+        for name, cycle in cycles.items():
+            found.append(self._feature(f"{name}_sin", _wave(cycle, np.sin)))
+            found.append(self._feature(f"{name}_cos", _wave(cycle, np.cos)))
+        found += [self._feature(name, flag) for name, flag in flags.items()]
+        return found
+
+    def _feature(self, name: str, clock: Clock) -> Feature:
+        def compute(block: Block) -> Array:
+            key = ("calendar", name)
+            if key not in block.shared:
+                times = pd.DatetimeIndex(block.panel.timestamps, tz="UTC")
+                local = times.tz_convert(self.timezone)
+                block.shared[key] = np.asarray(clock(local), dtype=np.float32)[None, :]
+            row: Array = block.shared[key]
+            return row
+
+        return Feature(self.spec(name, "1", "0h", ()), compute)
+
+    def _is_holiday(self, times: pd.DatetimeIndex) -> Array:
+        import holidays
+
+        days = times.normalize().tz_localize(None)
+        years = range(int(days.year.min()), int(days.year.max()) + 1)
+        known = pd.DatetimeIndex(list(holidays.country_holidays(self.country, years=years)))
+        return np.asarray(days.isin(known))
+
+
+def _wave(cycle: Clock, function: np.ufunc) -> Clock:
+    return lambda times: function(2 * np.pi * np.asarray(cycle(times)))

@@ -1,0 +1,162 @@
+"""What the whole cluster does: aggregates over the services of a cluster at each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from optimizer.columns import CPU, MEMORY
+from optimizer.features.base import (
+    Array,
+    Block,
+    Compute,
+    Feature,
+    FeatureGroup,
+    Layout,
+    divide,
+    shift,
+)
+from optimizer.features.panel import IntArray, Panel
+from optimizer.features.table import FeatureSpec
+from optimizer.features.windows import moving_mean
+
+UNITS = {"mean": "fraction", "max": "fraction", "std": "fraction", "above_80": "fraction"}
+
+
+@dataclass(frozen=True)
+class Cluster(FeatureGroup):
+    """Mean, maximum, spread and share above 80 % over the cluster, and the service's place in it.
+
+    A service belongs to the cluster it was last seen in. Information at time t: the steps up to
+    t of all services of the cluster.
+
+    Parameters
+    ----------
+    metrics : list of str
+        Metrics to aggregate.
+    lags : list of str
+        Durations at which the cluster's mean CPU is also given as a difference.
+    windows : list of str
+        Durations over which the cluster's mean CPU is averaged.
+    """
+
+    metrics: list[str] = field(default_factory=lambda: [CPU, MEMORY])
+    lags: list[str] = field(default_factory=lambda: ["1h", "24h"])
+    windows: list[str] = field(default_factory=lambda: ["6h", "24h"])
+    name: ClassVar[str] = "cluster"
+
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return the aggregates of the metrics that the telemetry has."""
+        found = []
+        for metric in layout.available(self.metrics):
+            for kind, unit in UNITS.items():
+                spec = self._spec(f"{metric}_{kind}", unit, "0h", metric)
+                found.append(Feature(spec, _gather(metric, kind)))
+            spec = self._spec(f"{metric}_distance", "fraction", "0h", metric)
+            found.append(Feature(spec, _distance(metric)))
+        if not layout.available([CPU]):
+            return found
+        spec = self._spec(f"{CPU}_share", "fraction", "0h", CPU)
+        found.append(Feature(spec, _share))
+        spec = self._spec("size", "services", "0h", CPU)
+        found.append(Feature(spec, _gather(CPU, "count")))
+        for lag in self.lags:
+            spec = self._spec(f"{CPU}_mean_diff_{lag}", "fraction", lag, CPU)
+            found.append(Feature(spec, _difference(layout.steps(lag))))
+        for window in self.windows:
+            spec = self._spec(f"{CPU}_mean_{window}", "fraction", window, CPU)
+            found.append(Feature(spec, _window(layout.steps(window))))
+        return found
+
+    def _spec(self, name: str, unit: str, lookback: str, metric: str) -> FeatureSpec:
+        return self.spec(f"cluster_{name}", unit, lookback, (metric,), scope="cluster")
+
+
+def aggregate_clusters(panel: Panel, metric: str) -> dict[str, Array]:
+    """Return the metric's aggregates per cluster and step.
+
+    Parameters
+    ----------
+    panel : Panel
+        The telemetry.
+    metric : str
+        The metric to aggregate.
+
+    Returns
+    -------
+    dict
+        ``count``, ``mean``, ``max``, ``std`` and ``above_80``, each float64 of shape
+        ``(n_clusters, n_steps)``; NaN where no service of the cluster was observed.
+    """
+    shape = (len(panel.cluster_names), panel.n_steps)
+    out = {kind: np.full(shape, np.nan) for kind in ("count", *UNITS)}
+    values = panel.metric(metric)
+    for code in range(shape[0]):
+        members = (panel.clusters == code).any(axis=1)
+        inside = (panel.clusters[members] == code) & ~np.isnan(values[members])
+        seen = np.where(inside, values[members], 0.0).astype(np.float64)
+        count = inside.sum(axis=0).astype(np.float64)
+        known = np.where(count > 0, count, np.nan)
+        mean = seen.sum(axis=0) / known
+        spread = np.where(inside, seen - mean, 0.0)
+        out["count"][code] = count
+        out["mean"][code] = mean
+        out["std"][code] = np.sqrt((spread**2).sum(axis=0) / known)
+        out["max"][code] = np.where(inside, seen, -np.inf).max(axis=0, initial=-np.inf)
+        out["above_80"][code] = ((seen >= 0.8) & inside).sum(axis=0) / known
+    out["max"][~np.isfinite(out["max"])] = np.nan
+    return out
+
+
+def _aggregate(block: Block, metric: str, kind: str) -> Array:
+    """Return one aggregate of the whole fleet, computed once per panel."""
+    key = ("cluster", metric)
+    if key not in block.shared:
+        block.shared[key] = aggregate_clusters(block.panel, metric)
+    result: Array = block.shared[key][kind]
+    return result
+
+
+def _spread(block: Block, per_cluster: Array) -> Array:
+    """Return a per-cluster array as one row per service of the block."""
+    codes: IntArray = block.panel.clusters[block.services]
+    last = codes[:, -1]
+    moved = ((codes != last[:, None]) & (codes >= 0)).any(axis=1)
+    rows = per_cluster[np.maximum(last, 0)].astype(np.float32)
+    clock = np.arange(codes.shape[1])
+    for index in np.flatnonzero(moved):  # services that changed cluster: few
+        rows[index] = per_cluster[np.maximum(codes[index], 0), clock]
+    return rows
+
+
+def _gather(metric: str, kind: str) -> Compute:
+    def compute(block: Block) -> Array:
+        return block.remember(
+            ("cluster", metric, kind), lambda: _spread(block, _aggregate(block, metric, kind))
+        )
+
+    return compute
+
+
+def _distance(metric: str) -> Compute:
+    return lambda block: block.metric(metric) - _gather(metric, "mean")(block)
+
+
+def _share(block: Block) -> Array:
+    """Return the service's part of the cluster's summed CPU utilisation."""
+    total = _gather(CPU, "mean")(block) * _gather(CPU, "count")(block)
+    return divide(block.metric(CPU), total)
+
+
+def _difference(steps: int) -> Compute:
+    def compute(block: Block) -> Array:
+        mean = _aggregate(block, CPU, "mean")
+        return _spread(block, mean - shift(mean, steps))
+
+    return compute
+
+
+def _window(steps: int) -> Compute:
+    return lambda block: _spread(block, moving_mean(_aggregate(block, CPU, "mean"), steps))

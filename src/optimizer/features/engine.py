@@ -1,0 +1,121 @@
+"""Run feature groups over a panel into one preallocated feature-major array."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optimizer.errors import ConfigError, InsufficientHistoryError
+from optimizer.features.base import Block, Feature, FeatureGroup, Layout
+from optimizer.features.panel import FloatArray, Panel
+from optimizer.features.table import FeatureSpec, FeatureTable
+
+logger = logging.getLogger(__name__)
+
+BLOCK_CELLS = 65_536
+"""Cells (services x steps) of a block: 256 KiB a float32 array, so that a block's arrays stay
+in the processor's second-level cache."""
+
+
+def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Feature]:
+    """Return the features of all groups that the telemetry allows.
+
+    A group without any of its source metrics drops out with a log message.
+
+    Raises
+    ------
+    ConfigError
+        Two features share a name, or no feature is left.
+    """
+    features: list[Feature] = []
+    for group in groups:
+        planned = group.features(layout)
+        if not planned:
+            logger.info("feature group %s drops out: its metrics are absent", group.name)
+        features.extend(planned)
+    names = [feature.spec.name for feature in features]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise ConfigError(
+            "features",
+            seen=f"duplicate names {', '.join(twice)}" if twice else "no feature left",
+            allowed="at least one feature, each name once",
+            fix="choose features=full or another group of features",
+        )
+    return features
+
+
+def compute_features(
+    panel: Panel, groups: Sequence[FeatureGroup], out: FloatArray | None = None
+) -> FeatureTable:
+    """Compute the features of every present row.
+
+    Parameters
+    ----------
+    panel : Panel
+        Telemetry; the value at step t reads steps up to t only.
+    groups : sequence of FeatureGroup
+        The groups to run.
+    out : numpy.ndarray, optional
+        float32, shape ``(n_features, n_rows)``: where to write, for example a memory map.
+
+    Returns
+    -------
+    FeatureTable
+        Rows sorted by service, then step.
+    """
+    features = plan_features(groups, Layout(panel.metrics, panel.step))
+    service, step = np.nonzero(panel.present)
+    if out is None:
+        out = np.empty((len(features), len(service)), dtype=np.float32)
+    bounds = np.concatenate(([0], np.cumsum(panel.present.sum(axis=1))))
+    size = max(1, BLOCK_CELLS // panel.n_steps)
+    shared: dict[Hashable, Any] = {}
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for start in range(0, panel.n_services, size):
+            stop = min(start + size, panel.n_services)
+            block = Block(panel, slice(start, stop), shared)
+            _write_block(block, features, out[:, bounds[start] : bounds[stop]])
+    return FeatureTable(
+        out, tuple(f.spec for f in features), service.astype(np.int32), step.astype(np.int32)
+    )
+
+
+def _write_block(block: Block, features: list[Feature], out: FloatArray) -> None:
+    present = block.panel.present[block.services]
+    cells = None if present.all() else np.flatnonzero(present)
+    for index, feature in enumerate(features):
+        values = feature.compute(block)
+        if values.shape != block.shape:
+            values = np.broadcast_to(values, block.shape)
+        out[index] = values.ravel() if cells is None else values.ravel()[cells]
+
+
+def longest_lookback(specs: Sequence[FeatureSpec]) -> pd.Timedelta:
+    """Return the longest history that any of the features reads."""
+    return max((pd.Timedelta(spec.lookback) for spec in specs), default=pd.Timedelta(0))
+
+
+def check_history(panel: Panel, specs: Sequence[FeatureSpec]) -> None:
+    """Raise if the telemetry's time span is shorter than the longest lookback.
+
+    Raises
+    ------
+    InsufficientHistoryError
+        No row could have a complete window.
+    """
+    span = panel.n_steps * panel.step
+    need = longest_lookback(specs)
+    if span > need:
+        return
+    groups = sorted({s.group for s in specs if pd.Timedelta(s.lookback) >= span})
+    raise InsufficientHistoryError(
+        "history",
+        seen=f"{panel.n_steps} steps of {panel.step} ({span})",
+        allowed=f"more than the longest lookback, {need} (groups {', '.join(groups)})",
+        fix="give more history or choose features=minimal",
+    )

@@ -1,0 +1,46 @@
+"""Earlier values, by number of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+from optimizer.columns import CPU, METRICS
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, shift
+
+
+@dataclass(frozen=True)
+class Lags(FeatureGroup):
+    """Values k steps ago; lags count steps, so that 5-minute data keeps its last minutes.
+
+    Values of the same hour on earlier days are in the group ``seasonal``.
+    Information at time t: the step ``t - k``.
+
+    Parameters
+    ----------
+    cpu_lags : int
+        Lags 1 to this of CPU.
+    others : dict
+        Metric name to its lags in steps.
+    """
+
+    cpu_lags: int = 24
+    others: dict[str, list[int]] = field(default_factory=dict)
+    name: ClassVar[str] = "lags"
+
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return one feature per metric and lag."""
+        wanted = {CPU: list(range(1, self.cpu_lags + 1)), **self.others}
+        return [
+            Feature(
+                self.spec(f"{metric}_lag_{k}", METRICS[metric].unit, layout.span(k), (metric,)),
+                partial(_lag, metric, k),
+            )
+            for metric in layout.available(tuple(wanted))
+            for k in wanted[metric]
+        ]
+
+
+def _lag(metric: str, steps: int, block: Block) -> Array:
+    return shift(block.metric(metric), steps)

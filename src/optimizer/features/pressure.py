@@ -1,0 +1,71 @@
+"""How often and how lately a metric came close to its ceiling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from optimizer.columns import CPU
+from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout
+from optimizer.features.windows import moving_mean
+
+
+@dataclass(frozen=True)
+class Pressure(FeatureGroup):
+    """Share of a window spent at or above a level, and time since it was last there.
+
+    Information at time t: the steps in ``(t - window, t]``; the age looks back as far as the
+    longest window and stays at its length beyond.
+
+    Parameters
+    ----------
+    metric : str
+        The metric watched.
+    levels : list of float
+        Fractions of capacity.
+    windows : list of str
+        Durations.
+    """
+
+    metric: str = CPU
+    levels: list[float] = field(default_factory=lambda: [0.5, 0.65, 0.8])
+    windows: list[str] = field(default_factory=lambda: ["24h", "7d"])
+    name: ClassVar[str] = "pressure"
+
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return the shares per level and window, and the age per level."""
+        if not layout.available([self.metric]):
+            return []
+        longest = max(self.windows, key=layout.steps)
+        found = []
+        for level in self.levels:
+            tag = f"{self.metric}_above_{round(level * 100)}"
+            for window in self.windows:
+                spec = self.spec(f"{tag}_share_{window}", "fraction", window, (self.metric,))
+                found.append(Feature(spec, self._share(level, layout.steps(window))))
+            spec = self.spec(
+                f"{tag}_age", "fraction of the longest window", longest, (self.metric,)
+            )
+            found.append(Feature(spec, self._age(level, layout.steps(longest))))
+        return found
+
+    def _above(self, block: Block, level: float) -> Array:
+        def compute() -> Array:
+            values = block.metric(self.metric)
+            return np.where(np.isnan(values), np.nan, values >= level).astype(np.float64)
+
+        return block.remember(("above", self.metric, level), compute)
+
+    def _share(self, level: float, steps: int) -> Compute:
+        return lambda block: moving_mean(self._above(block, level), steps)
+
+    def _age(self, level: float, steps: int) -> Compute:
+        def compute(block: Block) -> Array:
+            clock = np.arange(block.panel.n_steps, dtype=np.int32)
+            last = np.where(block.metric(self.metric) >= level, clock, np.int32(-steps))
+            np.maximum.accumulate(last, axis=1, out=last)
+            return np.minimum(clock - last, steps) / np.float32(steps)
+
+        return compute

@@ -1,0 +1,67 @@
+"""Statistics of trailing windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+from optimizer.columns import METRICS
+from optimizer.errors import ConfigError
+from optimizer.features import windows
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
+
+STATISTICS = {
+    "mean": windows.window_mean,
+    "std": windows.window_std,
+    "min": windows.window_min,
+    "max": windows.window_max,
+    "median": windows.window_median,
+}
+
+
+@dataclass(frozen=True)
+class Rolling(FeatureGroup):
+    """Mean, std, min, max and median over trailing windows, per metric.
+
+    Information at time t: the steps in ``(t - window, t]``.
+
+    Parameters
+    ----------
+    windows : list of str
+        Durations.
+    statistics : dict
+        Metric name to the statistics wanted of it.
+    """
+
+    windows: list[str] = field(default_factory=lambda: ["6h", "24h", "7d"])
+    statistics: dict[str, list[str]] = field(default_factory=dict)
+    name: ClassVar[str] = "rolling"
+
+    def __post_init__(self) -> None:
+        """Check the names of the statistics."""
+        for metric, wanted in self.statistics.items():
+            unknown = sorted(set(wanted) - set(STATISTICS))
+            if unknown or metric not in METRICS:
+                raise ConfigError(
+                    f"features.groups.rolling.statistics.{metric}",
+                    seen=", ".join(unknown) or metric,
+                    allowed=", ".join(STATISTICS) if unknown else ", ".join(METRICS),
+                    fix="correct the name",
+                )
+
+    def features(self, layout: Layout) -> list[Feature]:
+        """Return one feature per metric, window and statistic."""
+        return [
+            Feature(
+                self.spec(f"{metric}_{kind}_{window}", METRICS[metric].unit, window, (metric,)),
+                partial(_window, kind, metric, layout.steps(window)),
+            )
+            for metric in layout.available(tuple(self.statistics))
+            for window in self.windows
+            for kind in self.statistics[metric]
+        ]
+
+
+def _window(kind: str, metric: str, steps: int, block: Block) -> Array:
+    return STATISTICS[kind](block, metric, steps)

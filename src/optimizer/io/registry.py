@@ -1,0 +1,163 @@
+"""The model registry: pyfunc models under ``<target>-<data name>``, challenger and champion."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pandas as pd
+
+from optimizer.columns import CANONICAL, CLUSTER, LABELS, REQUIRED, SERVICE, TIMESTAMP
+from optimizer.errors import TrackingError
+from optimizer.io.artifacts import LOCK_FILE, PACKAGE_DIR
+from optimizer.io.tracking import TrackedRun
+from optimizer.trained import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+BUNDLE = "trained_model.pkl"
+LIBRARIES = (
+    "bottleneck", "catboost", "cloudpickle", "holidays", "lightgbm", "numpy", "pandas",
+    "pytorch-lightning", "scikit-learn", "scipy", "torch", "xgboost",
+)  # fmt: skip
+"""What a model may need at prediction; pinned from the lock file, since inferring takes seconds."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version.
+
+    Parameters
+    ----------
+    name : str
+        Registered name.
+    version : str
+        MLflow's number.
+    run_id : str
+        The run that made it.
+    """
+
+    name: str
+    version: str
+    run_id: str
+
+
+def register(run: TrackedRun, trained: TrainedModel, name: str, draft: Path) -> Version:
+    """Log the model as pyfunc, register it and give it the alias ``challenger``.
+
+    Parameters
+    ----------
+    run : TrackedRun
+        The open run.
+    trained : TrainedModel
+        What to register; predicts from canonical telemetry.
+    name : str
+        Registered name.
+    draft : pathlib.Path
+        Directory for the file that is uploaded.
+    """
+    import mlflow
+
+    draft.mkdir(parents=True, exist_ok=True)
+    bundle = draft / BUNDLE
+    bundle.write_bytes(cloudpickle.dumps(trained))
+    with mlflow.start_run(run_id=run.run_id, log_system_metrics=False):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=_wrap(),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(PACKAGE_DIR)],
+            pip_requirements=_requirements(),
+            signature=_signature(trained),
+            registered_model_name=name,
+        )
+    version = str(info.registered_model_version)
+    run.client.set_registered_model_alias(name, CHALLENGER, version)
+    return Version(name, version, run.run_id)
+
+
+def crown(run: TrackedRun, version: Version) -> None:
+    """Give the version the alias ``champion``."""
+    run.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+def find_champion(run: TrackedRun, name: str) -> Version | None:
+    """Return the champion of a registered name, None if it has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = run.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return None
+    return Version(name, str(found.version), str(found.run_id))
+
+
+def load_trained(version: Version) -> TrainedModel:
+    """Return the trained model behind a version, for evaluation beside another.
+
+    Raises
+    ------
+    TrackingError
+        Its files cannot be read with the code of today.
+    """
+    import mlflow
+
+    uri = f"models:/{version.name}/{version.version}"
+    try:
+        model = mlflow.pyfunc.load_model(uri)
+        trained = model.unwrap_python_model().trained
+    except Exception as error:  # unpickling runs code of another day
+        raise TrackingError(
+            f"registry {uri}",
+            seen=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            allowed="a model that the present code can load",
+            fix="delete the alias champion of that model, or restore its files",
+        ) from error
+    assert isinstance(trained, TrainedModel)  # noqa: S101 - written by register
+    return trained
+
+
+def _wrap() -> Any:
+    """Return the pyfunc around a bundle; mlflow is imported only here."""
+    from optimizer.io.pyfunc import TelemetryModel
+
+    return TelemetryModel()
+
+
+def _requirements() -> list[str]:
+    """Return the pins of the libraries that prediction may need."""
+    lines = LOCK_FILE.read_text().splitlines() if LOCK_FILE.is_file() else []
+    pinned = {line.split("==")[0].lower(): line for line in lines if "==" in line}
+    return [pinned.get(name, name) for name in LIBRARIES]
+
+
+def _signature(trained: TrainedModel) -> Any:
+    """Return the columns that go in (optional ones marked so) and those that come out."""
+    from mlflow.models import ModelSignature
+    from mlflow.models.signature import infer_signature
+    from mlflow.types import ColSpec, Schema
+
+    kinds = {SERVICE: "string", CLUSTER: "string", TIMESTAMP: "datetime"}
+    needed = {*REQUIRED, *trained.metrics}
+    columns = [
+        ColSpec(kinds.get(name, "double"), name, required=name in needed and name not in LABELS)
+        for name in CANONICAL
+    ]
+    example = {
+        SERVICE: ["web-1"],
+        TIMESTAMP: [pd.Timestamp("2025-01-01")],
+    }
+    outputs = infer_signature(pd.DataFrame(example | _example_outputs(trained))).inputs
+    return ModelSignature(inputs=Schema(columns), outputs=outputs)
+
+
+def _example_outputs(trained: TrainedModel) -> dict[str, list[Any]]:
+    from optimizer.samples import EventTask
+
+    if isinstance(trained.task, EventTask):
+        return {"y_score": [0.5]}
+    return {"horizon": ["1h"]} | {f"q{level:g}": [0.5] for level in trained.task.quantiles}

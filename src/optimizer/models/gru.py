@@ -1,0 +1,21 @@
+"""The GRU; its own module so that choosing it is one class and one yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optimizer.models.recurrent import RecurrentModel
+
+
+@dataclass(eq=False)
+class GRU(RecurrentModel):
+    """Gated recurrent unit over windows; see :class:`RecurrentModel` for its parameters.
+
+    References
+    ----------
+    Cho et al., Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation, EMNLP 2014.
+    """
+
+    cell: ClassVar[str] = "GRU"

@@ -1,0 +1,177 @@
+"""XGBoost: depth-wise trees on histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray
+from optimizer.models.base import Runtime
+from optimizer.models.boosting import Booster
+from optimizer.models.boosting_data import EventGoal, Fitted, Fold
+from optimizer.models.progress import round_bar
+from optimizer.ranges import require_between, require_count
+
+METRICS = {"log_loss": "logloss", "average_precision": "aucpr"}
+
+
+class XGBoost(Booster):
+    """XGBoost for events and quantiles.
+
+    Parameters
+    ----------
+    rounds, learning_rate, early_stopping_rounds, device
+        See :class:`optimizer.models.boosting.Booster`.
+    max_depth : int
+        Levels of a tree at most, at least 1.
+    min_child_weight : float
+        Sum of Hessians of a leaf at least, at least 0.
+    colsample_bytree, subsample : float
+        Share of features and of rows that a tree sees, in (0, 1].
+    reg_lambda : float
+        L2 penalty of leaf values, at least 0.
+
+    Notes
+    -----
+    All quantiles of a horizon are one booster with one tree per quantile and round.
+
+    References
+    ----------
+    Chen and Guestrin, XGBoost: A Scalable Tree Boosting System, KDD 2016.
+    """
+
+    name = "xgboost"
+
+    def __init__(  # noqa: PLR0913  (a yaml's keys)
+        self,
+        rounds: int = 600,
+        learning_rate: float = 0.05,
+        early_stopping_rounds: int = 40,
+        device: str = "auto",
+        *,
+        max_depth: int = 7,
+        min_child_weight: float = 5.0,
+        colsample_bytree: float = 0.5,
+        subsample: float = 0.8,
+        reg_lambda: float = 1.0,
+    ) -> None:
+        super().__init__(rounds, learning_rate, early_stopping_rounds, device)
+        require_count("model.max_depth", max_depth, 1, fix=7)
+        require_between("model.min_child_weight", min_child_weight, 0.0, fix=5.0)
+        for key, value in (("colsample_bytree", colsample_bytree), ("subsample", subsample)):
+            require_between(f"model.{key}", value, 0.0, 1.0, fix=0.5, open_low=True)
+        require_between("model.reg_lambda", reg_lambda, 0.0, fix=1.0)
+        self.max_depth = max_depth
+        self.min_child_weight = min_child_weight
+        self.colsample_bytree = colsample_bytree
+        self.subsample = subsample
+        self.reg_lambda = reg_lambda
+
+    def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "min_child_weight": self.min_child_weight,
+            "colsample_bytree": self.colsample_bytree,
+            "subsample": self.subsample,
+            "reg_lambda": self.reg_lambda,
+            "tree_method": "hist",
+            "device": {"gpu": "cuda"}.get(device, device),
+            "nthread": runtime.threads,
+            "seed": runtime.seed,
+            "verbosity": 0,
+        }
+
+    def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
+        params = self._params(device, runtime)
+        params["eval_metric"] = METRICS[goal.stop_on or "average_precision"]
+        derive = None
+        if goal.loss is None:
+            params["objective"] = "binary:logistic"
+        else:
+            # The default objective has the identity as link, so base_score is a margin.
+            params |= {"objective": "reg:squarederror", "base_score": goal.start}
+            derive = goal.objective(fold.y)
+        return self._boost(params, fold, runtime, derive, stops=goal.stop_on is not None)
+
+    def _train_quantiles(
+        self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
+    ) -> Fitted:
+        # The Hessian of the pinball loss is 1 per row, so a leaf's weight is its rows.
+        params = self._params(device, runtime) | {
+            "objective": "reg:quantileerror",
+            "quantile_alpha": list(quantiles),
+            "eval_metric": "quantile",
+        }
+        return self._boost(params, fold, runtime, None, stops=True)
+
+    def _boost(
+        self,
+        params: dict[str, Any],
+        fold: Fold,
+        runtime: Runtime,
+        derive: Callable[[FloatArray], tuple[NDArray[np.float64], NDArray[np.float64]]] | None,
+        *,
+        stops: bool,
+    ) -> Fitted:
+        import xgboost as xgb
+
+        threads = runtime.threads
+        fit = xgb.QuantileDMatrix(fold.X, fold.y, weight=fold.weight, nthread=threads)
+        valid = xgb.QuantileDMatrix(fold.X_valid, fold.y_valid, ref=fit, nthread=threads)
+        traces: dict[str, dict[str, list[float]]] = {}
+        with round_bar(self.rounds, self.name, runtime.progress) as tick:
+            booster = xgb.train(
+                params,
+                fit,
+                num_boost_round=self.rounds,
+                evals=[(fit, "train")] * fold.records_training + [(valid, "valid")],
+                obj=None if derive is None else lambda margin, _: derive(margin),
+                evals_result=traces,
+                verbose_eval=False,
+                callbacks=self._callbacks(params["eval_metric"], tick, stops=stops),
+            )
+        curves = {name: next(iter(trace.values())) for name, trace in traces.items()}
+        booster.set_param({"device": "cpu"})
+        return Fitted(booster, curves, booster.num_boosted_rounds())
+
+    def _callbacks(self, metric: str, tick: Callable[[], None], *, stops: bool) -> list[Any]:
+        from xgboost.callback import EarlyStopping, TrainingCallback
+
+        class Tick(TrainingCallback):  # type: ignore[misc]
+            def after_iteration(self, *_: object) -> bool:
+                tick()
+                return False
+
+        stop = EarlyStopping(
+            self.early_stopping_rounds,
+            metric_name=metric,
+            data_name="valid",
+            maximize=metric == "aucpr",
+            save_best=True,
+        )
+        return [Tick(), stop] if stops else [Tick()]
+
+    def _margin(self, model: Any, X: FloatArray) -> NDArray[np.floating]:
+        return self._predict(model, X, "margin")
+
+    def _quantiles(self, model: Any, X: FloatArray) -> NDArray[np.floating]:
+        return self._predict(model, X, "value").reshape(len(X), -1)
+
+    def _predict(self, model: Any, X: FloatArray, kind: str) -> NDArray[np.floating]:
+        model.set_param({"nthread": self._threads})
+        found: NDArray[np.floating] = model.inplace_predict(X, predict_type=kind)
+        return found
+
+    def _gains(self, model: Any) -> NDArray[np.float64]:
+        found = model.get_score(importance_type="total_gain")
+        return np.array([found.get(f"f{index}", 0.0) for index in range(len(self._names))])
+
+    def _library_error(self) -> type[Exception]:
+        from xgboost.core import XGBoostError
+
+        error: type[Exception] = XGBoostError
+        return error

@@ -1,0 +1,71 @@
+"""The protocol of a target: from a panel to labels, and to the task a model is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import pandas as pd
+
+from optimizer.features.panel import BoolArray, FloatArray, Panel
+from optimizer.samples import Task
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The truth that a target reads off the telemetry.
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        float32, shape ``(n_services, n_steps)`` for events (0 or 1, NaN where unknown),
+        ``(n_services, n_steps, n_horizons)`` for forecasts (NaN where unobserved).
+    eligible : numpy.ndarray
+        bool, shape ``(n_services, n_steps)``: rows that are trained on, predicted and scored.
+    events : numpy.ndarray
+        bool, shape ``(n_services, n_steps)``: steps at which an event begins; all False for
+        forecasts.
+    rule : str
+        How the label was made, for the report.
+    """
+
+    y: FloatArray
+    eligible: BoolArray
+    events: BoolArray
+    rule: str
+
+
+class Target(Protocol):
+    """What is to be predicted; reads the future of t by definition, features never do."""
+
+    kind: ClassVar[Literal["event", "forecast"]]
+
+    @property
+    def metric(self) -> str:
+        """The metric that the target is about."""
+        ...
+
+    @property
+    def gap(self) -> pd.Timedelta:
+        """Least distance between two folds: the horizon plus the label's look-ahead."""
+        ...
+
+    def task(self, step: pd.Timedelta) -> Task:
+        """Return the task for models on a clock of this step.
+
+        Raises
+        ------
+        ConfigError
+            A horizon is shorter than a step.
+        """
+        ...
+
+    def label(self, panel: Panel) -> Labels:
+        """Return the labels of every row.
+
+        Raises
+        ------
+        ConfigError
+            The telemetry lacks the metric.
+        """
+        ...

@@ -1,0 +1,74 @@
+"""Checks that every target's settings share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from optimizer.columns import CPU, MEMORY
+from optimizer.durations import count_steps, format_duration, parse_duration
+from optimizer.errors import ConfigError
+from optimizer.features.base import Array
+
+PREDICTABLE = (CPU, MEMORY)
+
+
+def resolve_horizon(horizon: str, step: pd.Timedelta) -> tuple[pd.Timedelta, int]:
+    """Return a horizon as a duration and as a whole number of steps.
+
+    Raises
+    ------
+    ConfigError
+        The horizon is no whole number of steps.
+    """
+    value = parse_duration(horizon, "target.horizon")
+    steps = count_steps(value, step)
+    if steps * step != value:
+        raise ConfigError(
+            "target.horizon",
+            seen=horizon,
+            allowed=f"a multiple of the telemetry's step, {format_duration(step)}",
+            fix="choose such a horizon, or a finer data.freq",
+        )
+    return value, steps
+
+
+def check_metric(metric: str) -> None:
+    """Raise unless the metric is a utilisation.
+
+    Raises
+    ------
+    ConfigError
+        Another metric was asked for.
+    """
+    if metric not in PREDICTABLE:
+        raise ConfigError(
+            "target.metric",
+            seen=repr(metric),
+            allowed=", ".join(PREDICTABLE),
+            fix=f"set target.metric={CPU}",
+        )
+
+
+def count_ahead(flags: Array, steps: int) -> Array:
+    """Return how many of the next ``steps`` flags are set: those in ``(t, t + steps]``.
+
+    Parameters
+    ----------
+    flags : numpy.ndarray
+        bool, shape ``(n_services, n_steps)``.
+    steps : int
+        Length of the look-ahead; steps past the end of the clock count as not set.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, same shape.
+    """
+    n_services, n_steps = flags.shape
+    total = np.zeros((n_services, n_steps + 1), dtype=np.int32)
+    np.cumsum(flags, axis=1, out=total[:, 1:])
+    now = np.arange(n_steps) + 1
+    until = np.minimum(now + steps, n_steps)
+    result: Array = total[:, until] - total[:, now]
+    return result
