@@ -44,16 +44,18 @@ def check_command(arguments: list[str]) -> None:
         build_components(load_config(overrides))
 
 
-class _UserErrors(logging.Filter):
-    """Strips the traceback of a user's error, which is told once, at the end."""
+class _Voice(logging.Filter):
+    """Puts the task's name before its states, and leaves a user's error to be told once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, OptimizerError):
+        if isinstance(error, OptimizerError) and not wants_traceback():
             return False
         text = record.getMessage()
-        if "Finished in state Failed" in text:
-            record.msg, record.args = "Finished in state Failed()", ()
+        if "Finished in state Failed" in text and not wants_traceback():
+            text = "Finished in state Failed()"
+        name = getattr(record, "task_run_name", None) or "flow"
+        record.msg, record.args = f"{name.rsplit('-', 1)[0]}: {text}", ()
         return True
 
 
@@ -63,8 +65,8 @@ def quiet_loggers() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in PREFECT_LOGGERS:
         logger = logging.getLogger(name)
-        if not wants_traceback() and not any(isinstance(f, _UserErrors) for f in logger.filters):
-            logger.addFilter(_UserErrors())
+        if not any(isinstance(known, _Voice) for known in logger.filters):
+            logger.addFilter(_Voice())
 
 
 def show_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

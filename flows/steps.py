@@ -87,7 +87,11 @@ def prepare_data(
         tasks.load_telemetry, config.data, parts.source.fingerprint(), cache_dir=home
     )
     validated, checked = tasks.recall(
-        tasks.validate_telemetry, telemetry, config.quality, cache_dir=home
+        tasks.validate_telemetry,
+        telemetry,
+        config.quality,
+        config.data.get("freq"),
+        cache_dir=home,
     )
     features, built = tasks.recall(
         tasks.build_features, validated, config.features.groups, cache_dir=home
@@ -222,4 +226,5 @@ def show_result(
         f"{'now champion' if entry['champion'] else 'champion unchanged'}: {entry['reason']}",
         f"run {record['run_id']} in {config.tracking.uri}; files in {output}",
         f"next: mlflow ui --backend-store-uri {config.tracking.uri}",
+        "      python flows/train.py model=lstm imbalance=focal",
     )

@@ -77,15 +77,18 @@ def load_telemetry(data: dict[str, Any], fingerprint: str, cache_dir: str) -> Ar
 
 @task(name="validate-telemetry", **CACHED)
 def validate_telemetry(
-    telemetry: ArtifactRef, quality: dict[str, Any], cache_dir: str
+    telemetry: ArtifactRef, quality: dict[str, Any], freq: str | None, cache_dir: str
 ) -> ArtifactRef:
-    """Quarantine bad rows, check expectations, write report and Data Docs."""
+    """Quarantine bad rows, check expectations, write report and Data Docs, then resample."""
     from optimizer.io.artifacts import refer
     from optimizer.quality.inspection import inspect_telemetry
+    from optimizer.telemetry.resampling import resample
 
-    directory = place(cache_dir, "quality", telemetry.sha256, quality)
-    frame, report = inspect_telemetry(read_frame(telemetry), build(quality, "quality"), directory)
-    logger.info(report.summary())
+    directory = place(cache_dir, "quality", telemetry.sha256, quality, freq)
+    guard = build(quality, "quality")
+    frame, _ = inspect_telemetry(read_frame(telemetry), guard, directory, on_grid=freq is None)
+    if freq is not None:
+        frame = resample(frame, freq)
     draft = directory / ".validated.draft"
     write_frame(frame, draft)
     return refer(draft.replace(directory / "validated.parquet"))
@@ -99,7 +102,7 @@ def build_features(validated: ArtifactRef, groups: dict[str, Any], cache_dir: st
     return store_features(load_panel(validated), chosen, directory)
 
 
-@task(name="fit-model", cache_policy=NO_CACHE)
+@task(name="fit-model", task_run_name="fit-{name}-0", cache_policy=NO_CACHE)
 def fit(name: str, model: object, fold: FoldSamples, recipe: Recipe, *, adjust: bool = True) -> Any:
     """Fit one model or baseline and calibrate it on the validation fold."""
     return fit_model(name, model, fold, recipe, adjust=adjust)

@@ -127,7 +127,7 @@ def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
         values = OmegaConf.to_container(plain, throw_on_missing=True)
         known = OmegaConf.merge(OmegaConf.structured(ExperimentConfig), values)
         config = OmegaConf.to_object(known)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise _explain(error, overrides or []) from error
     assert isinstance(config, ExperimentConfig)  # noqa: S101 - to_object's declared type is Any
     config.choices = {k: str(v) for k, v in choices.items() if k.isidentifier()}
@@ -196,10 +196,10 @@ def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"baselines.{name}", node
 
 
-def _check_arguments(key: str, node: dict[str, Any]) -> None:
+def _check_arguments(key: str, node: Any) -> None:
     """Raise if a node names no class, or an argument that its class does not have."""
-    target = node.get("_target_")
-    if not isinstance(target, str):
+    target = node.get("_target_") if isinstance(node, dict) else node
+    if not isinstance(node, dict) or not isinstance(target, str):
         raise ConfigError(
             f"{key}._target_",
             seen=target,
@@ -230,14 +230,29 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _unknown_key(key: str, allowed: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+def _unknown_key(key: str, known: list[str]) -> ConfigError:
+    """Return the error of a key that does not exist, with its neighbours that do."""
+    parts = key.split(".")
+    parent = "".join(f"{part}." for part in parts[:-1])
+    beside = {".".join(k.split(".")[: len(parts)]) for k in known if k.startswith(parent)}
+    allowed = beside or {k.split(".")[0] for k in known}
+    near = difflib.get_close_matches(key, [*allowed, *known], n=1, cutoff=0.5)
     return ConfigError(
         key,
         seen="an unknown key",
         allowed=", ".join(sorted(allowed)) or "no key here",
         fix=f"did you mean {near[0]}" if near else "remove it",
     )
+
+
+def _known_keys(overrides: list[str]) -> list[str]:
+    """Return the keys of the configuration that the other overrides choose."""
+    try:
+        config = load_config(overrides)
+    except ConfigError:
+        config = load_config()
+    leaves = [key for key in config.flatten() if not key.startswith("choices")]
+    return [*leaves, *GROUPS]
 
 
 def _explain(error: Exception, overrides: list[str]) -> ConfigError:
@@ -251,21 +266,19 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
         return ConfigError(
             group or choice, seen=repr(choice), allowed=options, fix=f"set {group}=<one of these>"
         )
-    absent = re.search(
-        r"(?:Key|Missing mandatory value:|Could not override) '?([\w.@/+-]+)'?", text
-    )
-    key = absent.group(1) if absent else "overrides"
+    told = re.search(r"(?:Could not \w+|already at|from config\.) '([\w.@/+-]+)'", text)
+    named = [getattr(e, "full_key", None) or "" for e in (error, error.__cause__)]
+    key = max([told.group(1) if told else "", *named], key=len) or "overrides"
     if "Missing mandatory value" in text:
         return ConfigError(
             key, seen="no value", allowed="a value", fix=f"add {key}=<value> to the command"
         )
-    given = next((o for o in overrides if key in o.split("=")[0]), None)
-    if "not in struct" in text or "Could not override" in text or "not in '" in text:
-        name = (given or key).split("=")[0].lstrip("+~")
-        return _unknown_key(name, list(load_config().flatten()) + list(GROUPS))
+    given = next((o for o in overrides if key.startswith(o.split("=")[0].lstrip("+~"))), None)
+    if any(sign in text for sign in ("Could not override", "Could not delete", "' not in '")):
+        return _unknown_key(key, _known_keys([o for o in overrides if o != given]))
     return ConfigError(
-        given or key,
-        seen=", ".join(overrides) or "no override",
+        key,
+        seen=given or ", ".join(overrides) or "no override",
         allowed="Hydra overrides such as model=lstm or target.horizon=6h",
         fix=text.splitlines()[0].rstrip("."),
     )

@@ -52,6 +52,16 @@ def test_quantile_calibrator_keeps_a_good_median() -> None:
     assert calibrator.shift_[0, 0] == pytest.approx(-1.5, abs=1e-5)
 
 
+def test_quantile_calibrator_does_not_move_a_median_for_the_worse() -> None:
+    # 60 narrow rows (spread 0.2) lie 0.02 low, 41 wide ones (spread 2) are right: the median of
+    # the scaled errors is 0.1, which would cost 41 * 0.2 to save 60 * 0.02
+    spread = np.repeat([0.2, 2.0], [60, 41])[:, None, None]
+    q = (3.0 + spread * np.array([-0.5, 0.0, 0.5])).astype(np.float32)
+    y = np.repeat([3.02, 3.0], [60, 41])[:, None].astype(np.float32)
+    calibrator = QuantileCalibrator((0.1, 0.5, 0.9)).fit(q, y)
+    assert calibrator.shift_[0, 1] == 0.0
+
+
 def test_quantile_calibrator_moves_a_biased_median() -> None:
     q = np.tile(np.array([1.9, 2.0, 2.1], np.float32), (101, 1, 1))
     y = np.linspace(0.5, 1.5, 101, dtype=np.float32)[:, None]

@@ -205,6 +205,17 @@ def test_load_five_minutes_keeps_rates_per_hour() -> None:
     assert step == pd.Timedelta("5min")
 
 
+@pytest.mark.parametrize("rate", [0.003, 0.01, 0.05])
+def test_load_event_rate_is_met(rate: float) -> None:
+    events = SyntheticTelemetry(seed=5, event_rate=rate).load()["scale_event"].mean()
+    assert events == pytest.approx(rate, rel=0.25)
+
+
+def test_load_event_rate_out_of_reach_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    SyntheticTelemetry(days=20, event_rate=0.2).load()
+    assert "0.2000 wanted" in caplog.text
+
+
 def test_load_start_shifts_the_clock() -> None:
     frame = SyntheticTelemetry(
         n_services=4, n_clusters=1, days=2, start="2024-06-01T06:00", freq="15min"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from optimizer.columns import CANONICAL, TIMESTAMP_DTYPE
-from optimizer.features.panel import build_panel
+from optimizer.telemetry.resampling import resample
 from optimizer.telemetry.table import TableTelemetry
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
@@ -211,10 +211,9 @@ def test_load_metric_without_any_value_is_left_out(tmp_path: Path) -> None:
     assert "latency_ms" not in load(rows(latency_ms=np.nan), tmp_path).columns
 
 
-def test_load_freq_resamples(tmp_path: Path) -> None:
+def test_load_keeps_the_native_step_for_quality(tmp_path: Path) -> None:
     frame = load(rows(steps=48), tmp_path, freq="1d")
-    assert frame["event_timestamp"].nunique() == 3
-    assert len(build_panel(frame).timestamps) == 3
+    assert frame["event_timestamp"].nunique() == 48
 
 
 def test_fingerprint_follows_content_and_arguments(tmp_path: Path) -> None:
@@ -249,7 +248,7 @@ def test_name_null_is_the_stem(path: str, name: str) -> None:
 )
 def test_load_real_traces_need_no_map(trace: str, services: int, step: str) -> None:
     source = TableTelemetry(str(DATA / f"{trace}.parquet"), freq=step)
-    frame = source.load()
+    frame = resample(source.load(), step)
     assert source.name == trace
     assert frame["service_id"].nunique() == services
     assert frame["cpu_utilization"].between(0, 5).all()
@@ -269,7 +268,7 @@ def test_load_nab_phase_is_rounded_up() -> None:
 @needs_traces
 def test_load_bitbrains_hourly_means_match_pandas() -> None:
     path = DATA / "bitbrains_rnd.parquet"
-    frame = TableTelemetry(str(path), freq="1h").load()
+    frame = resample(TableTelemetry(str(path)).load(), "1h")
     raw = pd.read_parquet(path, filters=[("service_id", "==", "rnd_057")])
     ends = raw["timestamp"] + pd.Timedelta("5min")
     hourly = raw.groupby(ends.dt.ceil("1h"))[["cpu_utilization", "network_in"]].agg(

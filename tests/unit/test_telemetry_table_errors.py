@@ -155,12 +155,6 @@ def test_load_one_service_needs_another(tmp_path: Path) -> None:
     assert "at least 2 services" in message
 
 
-def test_load_freq_finer_than_native(tmp_path: Path) -> None:
-    message = caught(ConfigError, rows(), tmp_path / "t.csv", freq="5min")
-    assert "data.freq: got 5min" in message
-    assert "set data.freq=1h" in message
-
-
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
@@ -184,3 +178,9 @@ def test_load_files_that_disagree_about_time_need_a_clock(tmp_path: Path) -> Non
     with pytest.raises(SchemaError, match=r"a\.csv: column event_timestamp.*data\.clock=start"):
         TableTelemetry(str(tmp_path)).load()
     assert len(TableTelemetry(str(tmp_path), clock="end").load()) == 8
+
+
+def test_load_rows_sent_again_are_no_backward_clock(tmp_path: Path) -> None:
+    frame = rows()
+    again = pd.concat([frame, frame.iloc[:3]], ignore_index=True)
+    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).load()) == len(again)

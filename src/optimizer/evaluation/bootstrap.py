@@ -3,6 +3,10 @@
 Rows of one service are not independent, so that resampling rows would give intervals far too
 narrow. Whole services are drawn with replacement instead, and all figures of a fold are computed
 from one table of draws: the difference between two models is then paired.
+
+A resample cannot know of busy services that the fleet happens not to have. Where a few services
+hold most events, 95 % intervals are too narrow: in simulations they held the truth 90 to 94 % of
+the time with 200 services of moderately unequal rates, 75 to 85 % with 80 very unequal ones.
 """
 
 from __future__ import annotations

@@ -73,11 +73,14 @@ def register(run: TrackedRun, trained: TrainedModel, name: str, draft: Path) -> 
             code_paths=[str(PACKAGE_DIR)],
             pip_requirements=_requirements(),
             signature=_signature(trained),
-            registered_model_name=name,
         )
-    version = str(info.registered_model_version)
-    run.client.set_registered_model_alias(name, CHALLENGER, version)
-    return Version(name, version, run.run_id)
+    if not run.client.search_registered_models(f"name = '{name}'"):
+        run.client.create_registered_model(name)
+    made = run.client.create_model_version(
+        name, info.model_uri, run_id=run.run_id, model_id=info.model_id
+    )
+    run.client.set_registered_model_alias(name, CHALLENGER, made.version)
+    return Version(name, str(made.version), run.run_id)
 
 
 def crown(run: TrackedRun, version: Version) -> None:

@@ -115,6 +115,7 @@ def _connect(uri: str, experiment: str) -> tuple[Any, str]:
     """Return a client and the id of the experiment, created beside the store if need be."""
     # A dead server should be told of in seconds; MLflow's own default waits for minutes.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     from mlflow import MlflowClient

@@ -52,17 +52,17 @@ class LightGBM(Booster):
         device: str = "auto",
         *,
         num_leaves: int = 63,
-        min_child_samples: int = 100,
-        feature_fraction: float = 0.5,
+        min_child_samples: int = 200,
+        feature_fraction: float = 0.3,
         bagging_fraction: float = 0.8,
-        lambda_l2: float = 1.0,
+        lambda_l2: float = 10.0,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
         require_count("model.num_leaves", num_leaves, 2, fix=63)
-        require_count("model.min_child_samples", min_child_samples, 1, fix=100)
+        require_count("model.min_child_samples", min_child_samples, 1, fix=200)
         for key, value in (("feature", feature_fraction), ("bagging", bagging_fraction)):
             require_between(f"model.{key}_fraction", value, 0.0, 1.0, fix=0.5, open_low=True)
-        require_between("model.lambda_l2", lambda_l2, 0.0, fix=1.0)
+        require_between("model.lambda_l2", lambda_l2, 0.0, fix=10.0)
         self.num_leaves = num_leaves
         self.min_child_samples = min_child_samples
         self.feature_fraction = feature_fraction

@@ -52,18 +52,18 @@ class XGBoost(Booster):
         early_stopping_rounds: int = 40,
         device: str = "auto",
         *,
-        max_depth: int = 7,
+        max_depth: int = 6,
         min_child_weight: float = 5.0,
-        colsample_bytree: float = 0.5,
+        colsample_bytree: float = 0.3,
         subsample: float = 0.8,
-        reg_lambda: float = 1.0,
+        reg_lambda: float = 10.0,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
-        require_count("model.max_depth", max_depth, 1, fix=7)
+        require_count("model.max_depth", max_depth, 1, fix=6)
         require_between("model.min_child_weight", min_child_weight, 0.0, fix=5.0)
         for key, value in (("colsample_bytree", colsample_bytree), ("subsample", subsample)):
             require_between(f"model.{key}", value, 0.0, 1.0, fix=0.5, open_low=True)
-        require_between("model.reg_lambda", reg_lambda, 0.0, fix=1.0)
+        require_between("model.reg_lambda", reg_lambda, 0.0, fix=10.0)
         self.max_depth = max_depth
         self.min_child_weight = min_child_weight
         self.colsample_bytree = colsample_bytree

@@ -127,7 +127,9 @@ class TelemetryGuard:
         """
         return self.inspect(frame, step).report
 
-    def inspect(self, frame: pd.DataFrame, step: pd.Timedelta | None = None) -> Inspection:
+    def inspect(
+        self, frame: pd.DataFrame, step: pd.Timedelta | None = None, *, on_grid: bool = True
+    ) -> Inspection:
         """Apply the row-level rules, then hold what is left against the suite.
 
         Parameters
@@ -136,6 +138,8 @@ class TelemetryGuard:
             Canonical long frame, shape ``(n_rows, n_columns)``, in order of arrival.
         step : pandas.Timedelta, optional
             Length of a step; inferred from the rows if absent.
+        on_grid : bool
+            Quarantine rows off the grid.
 
         Raises
         ------
@@ -143,7 +147,7 @@ class TelemetryGuard:
             The frame is not canonical.
         """
         check_frame(frame, "telemetry")
-        split = split_rows(frame, step)
+        split = split_rows(frame, step, on_grid=on_grid)
         with_values = tuple(
             name for name in metrics_of(frame) if np.isfinite(values_of(frame, name)).any()
         )

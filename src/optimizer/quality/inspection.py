@@ -25,6 +25,8 @@ def inspect_telemetry(
     guard: TelemetryGuard,
     directory: Path,
     step: pd.Timedelta | None = None,
+    *,
+    on_grid: bool = True,
 ) -> tuple[pd.DataFrame, QualityReport]:
     """Return the validated telemetry and the report; write the report, quarantine and docs.
 
@@ -40,6 +42,8 @@ def inspect_telemetry(
         there is replaced.
     step : pandas.Timedelta, optional
         Length of a step; inferred from the rows if absent.
+    on_grid : bool
+        Quarantine rows off the grid; not wanted where rows are about to be resampled.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def inspect_telemetry(
     DataQualityError
         A check of severity error failed; the message names the report, which is written.
     """
-    found = guard.inspect(frame, step)
+    found = guard.inspect(frame, step, on_grid=on_grid)
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".quality-", dir=directory) as stage:
         _write(found, Path(stage))

@@ -43,7 +43,9 @@ class RowSplit:
     step: pd.Timedelta
 
 
-def split_rows(frame: pd.DataFrame, step: pd.Timedelta | None = None) -> RowSplit:
+def split_rows(
+    frame: pd.DataFrame, step: pd.Timedelta | None = None, *, on_grid: bool = True
+) -> RowSplit:
     """Separate the rows that break a row-level rule.
 
     The rules: an id or the timestamp is missing; a metric is infinite; a metric is outside
@@ -59,13 +61,16 @@ def split_rows(frame: pd.DataFrame, step: pd.Timedelta | None = None) -> RowSpli
         Canonical long frame, shape ``(n_rows, n_columns)``.
     step : pandas.Timedelta, optional
         Length of a step; inferred from the rows if absent.
+    on_grid : bool
+        Quarantine rows off the grid; not wanted where rows are about to be resampled.
     """
     step = step or infer_step(frame[TIMESTAMP], frame[SERVICE])
     codes, clock = service_codes(frame), clock_of(frame)
     size = int(step / pd.Timedelta(1, unit="us"))
     broken = _broken_keys(frame, clock) | _broken_values(frame)
-    off_grid = (clock % size != _modal_phase(clock % size)) & (clock != _NAT)
-    broken[f"off grid of {format_duration(step)}: {TIMESTAMP}"] = off_grid
+    if on_grid:
+        off_grid = (clock % size != _modal_phase(clock % size)) & (clock != _NAT)
+        broken[f"off grid of {format_duration(step)}: {TIMESTAMP}"] = off_grid
     sound = ~_any(broken, len(frame))
     repeated = np.zeros(len(frame), dtype=bool)
     repeated[sound] = _duplicated(codes[sound], clock[sound], "last")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Demand = NDArray[np.float64]
+_log = logging.getLogger(__name__)
+PATIENCE = np.array([5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 48.0, 96.0, 168.0, 336.0])
+"""Hours tried, beside the usual ones, where rarer scale-ups are wanted."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,12 @@ class Autoscaler:
     least: int = 2
 
     def run(
-        self, load: Demand, unit: Demand, step_hours: float, target: Demand | None = None
+        self,
+        load: Demand,
+        unit: Demand,
+        step_hours: float,
+        target: Demand | None = None,
+        patience: Demand | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Simulate every service step by step.
 
@@ -57,8 +66,8 @@ class Autoscaler:
             Cores of one replica, shape ``(n_services,)``.
         step_hours : float
             Length of a step in hours.
-        target : numpy.ndarray, optional
-            A target per service in place of the common one, shape ``(n_services,)``.
+        target, patience : numpy.ndarray, optional
+            One per service in place of the common ones, shape ``(n_services,)``.
 
         Returns
         -------
@@ -69,8 +78,9 @@ class Autoscaler:
         """
         steps = np.ascontiguousarray((load / unit[:, None]).T)
         goal = np.full(len(unit), self.target) if target is None else target
+        hours = np.full(len(unit), self.patience) if patience is None else patience
         cooldown = max(1, round(self.cooldown / step_hours))
-        patience = max(1, round(self.patience / step_hours))
+        quiet = np.maximum(1, np.rint(hours / step_hours)).astype(np.int64)
         replicas = np.empty(steps.shape, dtype=np.int32)
         scaled_up = np.zeros(steps.shape, dtype=bool)
         running = np.maximum(np.ceil(steps[0] / goal), self.least)
@@ -86,7 +96,7 @@ class Autoscaler:
             highest = np.where(low, np.maximum(highest, now), 0.0)
             up = free & (used > self.upper)
             wanted = np.maximum(np.ceil(np.where(up, now, highest) / goal), self.least)
-            down = free & low & (t + 1 - low_since >= patience) & (wanted < running)
+            down = free & low & (t + 1 - low_since >= quiet) & (wanted < running)
             running = np.where(up, np.maximum(wanted, running + 1), running)
             running = np.where(down, wanted, running)
             changed = up | down
@@ -97,9 +107,11 @@ class Autoscaler:
         return replicas.T, scaled_up.T
 
     def tuned(self, load: Demand, unit: Demand, step_hours: float, rate: float) -> Autoscaler:
-        """Return the scaler whose target gives about ``rate`` scale-ups per service-hour.
+        """Return the scaler that comes nearest to ``rate`` scale-ups per service-hour.
 
-        The tighter the target, the sooner the next scale-up. Targets are compared in one run.
+        The tighter the target and the shorter the patience, the sooner the next scale-up. All
+        candidates are compared in one run, by the logarithm of their rates; what no candidate
+        reaches is logged.
 
         Parameters
         ----------
@@ -108,13 +120,23 @@ class Autoscaler:
         rate : float
             Scale-ups per service and hour.
         """
-        targets = np.arange(self.lower + 0.05, self.upper - 0.025, 0.025)
+        tight = np.arange(self.lower + 0.05, self.upper - 0.025, 0.025)
+        targets = np.append(tight, np.full(len(PATIENCE), tight[0]))
+        patience = np.append(np.full(len(tight), self.patience), PATIENCE)
         n = len(unit)
         _, scaled_up = self.run(
             np.tile(load, (len(targets), 1)),
             np.tile(unit, len(targets)),
             step_hours,
             np.repeat(targets, n),
+            np.repeat(patience, n),
         )
         rates = scaled_up.reshape(len(targets), -1).mean(axis=1) / step_hours
-        return replace(self, target=float(targets[np.argmin(np.abs(rates - rate))]))
+        best = int(np.argmin(np.abs(np.log(np.maximum(rates, 1e-9) / rate))))
+        if not 0.7 < rates[best] / rate < 1.4:
+            _log.warning(
+                "scale-ups per service-hour: %.4f wanted, %.4f is as near as this fleet comes",
+                rate,
+                rates[best],
+            )
+        return replace(self, target=float(targets[best]), patience=float(patience[best]))

@@ -65,13 +65,13 @@ class AzureVmTelemetry:
     id, deployment id, timestamp vm created, timestamp vm deleted, max cpu, avg cpu, p95 max
     cpu, vm category, vm virtual core count (V2: bucket), vm memory in GB (V2: bucket); readings
     = timestamp (seconds from 0, every 300), vm id, min cpu, max cpu, avg cpu (percent). V2's
-    open buckets ``>24`` cores and ``>64`` GB count as their lower bound, 24 and 64; the other
-    buckets are their upper bound, as published.
+    open buckets ``>24`` cores and ``>64`` GB count as their lower bound, 24 and 64 (the
+    publishers' notebook puts 30 and 70 there); the others are taken as the number they show.
 
     References
     ----------
     .. [1] https://github.com/Azure/AzurePublicDataset: AzurePublicDatasetV1.md,
-       AzurePublicDatasetV2.md and the trace's schema.csv.
+       AzurePublicDatasetV2.md, and the headers in their analysis notebooks.
     .. [2] Cortez et al., Resource Central: Understanding and Predicting Workloads for Improved
        Resource Management in Large Cloud Platforms, SOSP 2017.
     """
@@ -140,7 +140,6 @@ class AzureVmTelemetry:
             join(frames, self.path),
             self.name,
             clock=self.clock or "start",
-            freq=self.freq,
             path=self.path,
         )
 

@@ -91,7 +91,6 @@ class BitbrainsTelemetry:
             join(frames, self.path),
             self.name,
             clock=edge,
-            freq=self.freq,
             path=self.path,
         )
 

@@ -14,7 +14,6 @@ from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError, SchemaError, SourceError
 from optimizer.features.panel import infer_step
 from optimizer.telemetry.clock import align, check_clock, micros_of, to_utc
-from optimizer.telemetry.resampling import resample
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +57,13 @@ def join(frames: list[pd.DataFrame], source: str) -> pd.DataFrame:
     return rest.reset_index(drop=True).assign(**ids)
 
 
-def complete(
-    frame: pd.DataFrame, source: str, *, clock: str, freq: str | None, path: str
-) -> pd.DataFrame:
+def complete(frame: pd.DataFrame, source: str, *, clock: str, path: str) -> pd.DataFrame:
     """Turn parsed rows into the canonical frame.
 
     Services without any CPU value are dropped (their rows measure something else), the clock is
-    moved to the END of each step, and rows are brought onto the grid: resampled if ``freq`` is
-    given, else shifted by each service's constant phase.
+    moved to the END of each step, and rows are brought onto the grid by shifting each service
+    by its constant phase. The native step stays: ``data.freq`` is applied once the rows are
+    validated (:func:`optimizer.telemetry.resampling.resample`).
 
     Parameters
     ----------
@@ -75,8 +73,6 @@ def complete(
         Name of the data, for messages.
     clock : str
         ``"start"`` or ``"end"``: which edge of its interval a timestamp marks.
-    freq : str or None
-        Step to resample to; None keeps the native step with every row, duplicates included.
     path : str
         ``data.path``, for messages.
 
@@ -84,8 +80,6 @@ def complete(
     ------
     SourceError
         Fewer than two services measure CPU.
-    ConfigError
-        ``freq`` is finer than the native step.
     """
     frame = _in_order(_with_cpu(frame, path))
     step = infer_step(frame[TIMESTAMP], frame[SERVICE])
@@ -93,11 +87,7 @@ def complete(
     if clock == "start":
         ends = ends + step.value // 1000
     codes = frame[SERVICE].cat.codes.to_numpy()
-    if freq is None:
-        ends = align(ends, codes, step)
-    frame = frame.assign(**{TIMESTAMP: to_utc(ends)})
-    if freq is not None:
-        frame = resample(frame, step, freq)
+    frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, step))})
     empty = [name for name in metrics_of(frame) if frame[name].isna().all()]
     if empty:
         _log.info("%s: no value at all, left out: %s", source, ", ".join(empty))

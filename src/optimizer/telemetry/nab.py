@@ -117,7 +117,6 @@ class NabTelemetry:
             join(frames, self.path),
             self.name,
             clock=self.clock or "start",
-            freq=self.freq,
             path=self.path,
         )
 

@@ -81,9 +81,7 @@ class PlanetlabTelemetry:
                 CPU: np.concatenate(cells) / np.float32(100),
             }
         )
-        return complete(
-            frame, self.name, clock=self.clock or "start", freq=self.freq, path=self.path
-        )
+        return complete(frame, self.name, clock=self.clock or "start", path=self.path)
 
 
 def _midnight(file: Path) -> int:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.columns import IDS, LABELS, METRICS, SERVICE, TIMESTAMP, metrics_of
+from optimizer.columns import IDS, LABELS, SERVICE, TIMESTAMP, metrics_of
 from optimizer.durations import format_duration, parse_duration
 from optimizer.errors import ConfigError
+from optimizer.features.panel import infer_step
 from optimizer.telemetry.clock import micros_of, to_utc
 
-_log = logging.getLogger(__name__)
 SUMMED = ("cost_usd",)
 """Metrics counted per step: a slot holds the mean times the number of native steps in it."""
 
 
-def resample(frame: pd.DataFrame, step: pd.Timedelta, freq: str) -> pd.DataFrame:
+def resample(frame: pd.DataFrame, freq: str) -> pd.DataFrame:
     """Return one row per service and slot of ``freq`` on the UTC grid.
 
     The slot that ends at T holds the samples that end in ``(T - freq, T]``, so that nothing
     after T is used. Its value is their mean if at least half of the samples that the native
     step promises are there, else NaN; labels take the maximum of what there is. A slot without
-    any row stays absent. Infinite and out-of-range samples count as missing, of duplicate keys
-    the last row stays; both are logged with their number.
+    any row stays absent.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Canonical long frame sorted by service, then time.
-    step : pandas.Timedelta
-        Native step of the frame.
+        Canonical long frame sorted by service, then time; validated, so that keys are unique
+        and values finite.
     freq : str
         Step wanted, ``data.freq``.
 
@@ -47,6 +43,7 @@ def resample(frame: pd.DataFrame, step: pd.Timedelta, freq: str) -> pd.DataFrame
         ``freq`` is finer than the native step.
     """
     size = parse_duration(freq, "data.freq")
+    step = infer_step(frame[TIMESTAMP], frame[SERVICE])
     if size < step:
         raise ConfigError(
             "data.freq",
@@ -54,7 +51,6 @@ def resample(frame: pd.DataFrame, step: pd.Timedelta, freq: str) -> pd.DataFrame
             allowed=f"the native step of the data, {format_duration(step)}, or longer",
             fix=f"set data.freq={format_duration(step)}, a longer step, or null",
         )
-    frame = _last_of_duplicates(frame)
     codes = frame[SERVICE].cat.codes.to_numpy().astype(np.int64)
     micros = size.value // 1000
     ends = micros_of(frame[TIMESTAMP])
@@ -67,36 +63,8 @@ def resample(frame: pd.DataFrame, step: pd.Timedelta, freq: str) -> pd.DataFrame
     expected = size / step
     for name in metrics_of(frame):
         cells = frame[name].to_numpy(np.float64, na_value=np.nan)
-        out[name] = _reduce(name, _plausible(name, cells), first, expected).astype(np.float32)
+        out[name] = _reduce(name, cells, first, expected).astype(np.float32)
     return out
-
-
-def _last_of_duplicates(frame: pd.DataFrame) -> pd.DataFrame:
-    clock = frame[TIMESTAMP].to_numpy("datetime64[us]")
-    codes = frame[SERVICE].cat.codes.to_numpy()
-    again = np.append((codes[1:] == codes[:-1]) & (clock[1:] == clock[:-1]), False)
-    if not again.any():
-        return frame
-    _log.warning("%d duplicate rows dropped before resampling; the last one stays", again.sum())
-    return frame.loc[~again].reset_index(drop=True)
-
-
-def _plausible(name: str, cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cells with infinite and out-of-range ones as NaN."""
-    metric = METRICS[name]
-    with np.errstate(invalid="ignore"):
-        bad = (cells < metric.lower) | (cells > metric.upper)
-    count = int(bad.sum())
-    if count == 0:
-        return cells
-    infinite = int(np.isinf(cells).sum())
-    _log.warning(
-        "%s: %d infinite and %d out-of-range samples count as missing in the resampling",
-        name,
-        infinite,
-        count - infinite,
-    )
-    return np.where(bad, np.nan, cells)
 
 
 def _reduce(

@@ -61,7 +61,9 @@ class SyntheticTelemetry:
     seed : int
         Seeds every draw.
     event_rate : float
-        Scale-ups per service-hour in (0, 0.2]; at ``freq="1h"`` the share of rows.
+        Scale-ups per service-hour in (0, 0.2]; at ``freq="1h"`` the share of rows. The
+        autoscaler's constants are chosen to come near it; hourly fleets reach 0.001 to 0.065,
+        steps of 6 hours and more fewer. What is out of reach is logged.
     anomaly_rate, absent_rate, nan_rate : float
         Shares in [0, 0.3]: rows inside an injected anomaly, rows that are absent, measured
         cells that are NaN.
@@ -72,15 +74,17 @@ class SyntheticTelemetry:
     -----
     ``scale_event`` is 1 where the simulated autoscaler ordered MORE capacity during the
     interval; it also scales down, which is no event. Utilisation is demand over the capacity
-    in force, so it falls after an event. Nothing at time t is computed from a later time.
+    in force, so it falls after an event. No measured value at t is computed from a decision,
+    capacity or demand after t; constants alone (the autoscaler's target and patience, tuned on
+    the first 60 days, and the growth over the span) depend on the whole draw.
 
     How learnable it is meant to be: the label "a scale-up within the next hour" is foretold by
     nearness to the threshold, daily and batch rhythm, growth, ramps and, with a lag, by the
     rest of the cluster, and blurred by noise, late or skipped batches and surges that nothing
     foretells. Among the rows under the ceiling a gradient-boosted model on lags, rolling
-    statistics and calendar is meant to reach an average precision of 0.4 to 0.7 at 3 %
-    prevalence, a logistic regression on eight features clearly less, the last hour's maximum
-    least.
+    statistics and calendar is meant to reach an average precision of 0.4 to 0.7 at 2.5 %
+    prevalence, a logistic regression on eight features clearly less (about 0.4), the last
+    hour's maximum least (about 0.2). Nine events in ten are those of web and batch services.
     """
 
     n_services: int = 48

@@ -108,7 +108,6 @@ class TableTelemetry:
             join(frames, self.path),
             self.name,
             clock=self.clock or _edge(files, found),
-            freq=self.freq,
             path=self.path,
         )
 
