@@ -15,7 +15,6 @@ import holidays
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from workload import to_frame
 
 from optimizer.columns import CLUSTER, CPU, LABELS, MEMORY, SERVICE, TIMESTAMP
 from optimizer.features.base import EPSILON, FeatureGroup, Layout
@@ -29,6 +28,7 @@ from optimizer.features.rolling import Rolling
 from optimizer.features.seasonal import Seasonal
 from optimizer.features.trends import Trends
 from optimizer.features.workload import Workload
+from workload import to_frame
 
 Columns = dict[str, Any]
 NET_IN, NET_OUT = "network_in_mbps", "network_out_mbps"

@@ -101,7 +101,5 @@ def to_frame(panel: Panel) -> pd.DataFrame:
         CLUSTER: pd.Categorical.from_codes(panel.clusters.ravel(), list(panel.cluster_names)),
         TIMESTAMP: pd.DatetimeIndex(np.tile(panel.timestamps, panel.n_services), tz="UTC"),
     }
-    columns |= {
-        name: panel.metric(name).ravel().astype(np.float64) for name in panel.metrics
-    }
+    columns |= {name: panel.metric(name).ravel().astype(np.float64) for name in panel.metrics}
     return pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)

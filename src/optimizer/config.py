@@ -251,8 +251,8 @@ def _known_keys(overrides: list[str]) -> list[str]:
         config = load_config(overrides)
     except ConfigError:
         config = load_config()
-    leaves = [key for key in config.flatten() if not key.startswith("choices")]
-    return [*leaves, *GROUPS]
+    hidden = re.compile(r"choices|.*_target_$")
+    return [*(key for key in config.flatten() if not hidden.match(key)), *GROUPS]
 
 
 def _explain(error: Exception, overrides: list[str]) -> ConfigError:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.config import ExperimentConfig, build
+from optimizer.errors import ConfigError
 from optimizer.evaluation.settings import Evaluation
 from optimizer.features.engine import check_history
 from optimizer.features.panel import Panel
 from optimizer.features.table import FeatureTable
 from optimizer.imbalance.base import ImbalanceStrategy
 from optimizer.models.base import Runtime
+from optimizer.ranges import require_count
 from optimizer.splits import RollingOrigin
 from optimizer.targets.base import Labels, Target
 from optimizer.telemetry.base import TelemetrySource
@@ -83,6 +85,13 @@ def build_components(config: ExperimentConfig) -> Components:
     for name, node in config.baselines.items():
         baselines[name] = build(node, f"baselines.{name}")
         check_pair(baselines[name], name, target.kind, "none")
+    if not baselines:
+        raise ConfigError(
+            "baselines",
+            seen="none",
+            allowed="at least one model to compare with",
+            fix="leave baselines as they are",
+        )
     split: RollingOrigin = build(config.split, "split")
     split.gap_of(target.gap)
     build(config.quality, "quality")
@@ -102,7 +111,16 @@ def build_components(config: ExperimentConfig) -> Components:
 
 
 def build_runtime(config: ExperimentConfig) -> Runtime:
-    """Return seed and threads; progress bars only on a terminal."""
+    """Return seed and threads; progress bars only on a terminal.
+
+    Raises
+    ------
+    ConfigError
+        A negative seed, or less than one thread.
+    """
+    require_count("seed", config.seed, 0, fix=7)
+    if config.threads is not None:
+        require_count("threads", config.threads, 1, fix=1)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Runtime(config.seed, config.threads or available or 1, sys.stderr.isatty())
 

@@ -74,7 +74,9 @@ def _event_figures(
     comparison: Comparison, test: Samples, task: EventTask, labels: Labels, settings: Evaluation
 ) -> Iterator[tuple[str, Figure]]:
     name = next(iter(comparison.predictions))
-    fold = alarm_fold(test, task, labels.events, settings.lead_steps(test.panel.step))
+    step = test.panel.step
+    renewal = settings.renewal_steps(step, task.horizon_steps)
+    fold = alarm_fold(test, task, labels.events, settings.lead_steps(step), renewal)
     budgets = tuple(settings.false_alarm_rates)
     curves = {
         model: alarm_curve(fold, score, max_rate=max(budgets))

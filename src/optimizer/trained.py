@@ -119,9 +119,17 @@ class TrainedModel:
         pandas.DataFrame
             As :func:`frame_predictions`, one moment per service: its last row that has the
             metric.
+
+        Raises
+        ------
+        SchemaError
+            The frame is not canonical, lacks a metric, or runs on another clock.
         """
-        frame = frame.assign(**{TIMESTAMP: frame[TIMESTAMP].astype(TIMESTAMP_DTYPE)})
-        panel = build_panel(check_frame(frame, "telemetry"), self.step)
+        if TIMESTAMP in frame:
+            frame = frame.assign(**{TIMESTAMP: frame[TIMESTAMP].astype(TIMESTAMP_DTYPE)})
+        frame = check_frame(frame, "telemetry")
+        several = bool(frame[SERVICE].duplicated().any())  # else there is no distance to measure
+        panel = build_panel(frame, None if several else self.step)
         empty = FeatureTable(np.empty((0, 0), np.float32), (), *np.empty((2, 0), np.int32))
         panel, table = self.align(panel, empty)
         seen = ~np.isnan(panel.metric(self.task.metric)[table.service, table.step])

@@ -51,8 +51,8 @@ def test_evaluation_durations_become_steps() -> None:
     settings = Evaluation(lead="30min", alarm_renewal="1h")
     assert settings.lead_steps(pd.Timedelta("5min")) == 6
     assert settings.lead_steps(pd.Timedelta("1h")) == 1
-    assert settings.renewal_steps(pd.Timedelta("5min")) == 12
-    assert Evaluation().renewal_steps(pd.Timedelta("5min")) == 0
+    assert settings.renewal_steps(pd.Timedelta("5min"), 3) == 12
+    assert Evaluation().renewal_steps(pd.Timedelta("5min"), 3) == 3
 
 
 def test_reference_rates_pool_the_past_folds_only() -> None:

@@ -205,7 +205,11 @@ def _alarm_figures(
     """Return event recall and false alarms at the threshold and at each budget."""
     step = samples.panel.step
     fold = alarms.alarm_fold(
-        samples, task, events, settings.lead_steps(step), settings.renewal_steps(step)
+        samples,
+        task,
+        events,
+        settings.lead_steps(step),
+        settings.renewal_steps(step, task.horizon_steps),
     )
     if len(fold.first) == 0:
         logger.warning("test fold: no event can be warned of in time; event recall is NaN")

@@ -32,7 +32,7 @@ class Evaluation:
         Budgets of false alarm episodes per service-week, > 0, ascending.
     alarm_renewal : str or None
         An alarm still on after this long counts as a new one, for example ``"1h"``; None means
-        that an unbroken alarm is one alarm however long it lasts.
+        the target's horizon.
     ece_bins : int
         Bins of equal mass, at least 2.
     shrink_rows : float
@@ -143,9 +143,14 @@ class Evaluation:
         """Return the warning time in steps of the clock, rounded up, at least one."""
         return lead_steps(self.lead, step)
 
-    def renewal_steps(self, step: pd.Timedelta) -> int:
-        """Return the renewal of alarms in steps of the clock, 0 for never."""
-        return count_steps(self.alarm_renewal, step) if self.alarm_renewal is not None else 0
+    def renewal_steps(self, step: pd.Timedelta, horizon_steps: int) -> int:
+        """Return the renewal of alarms in steps of the clock, the horizon unless configured.
+
+        Without it one alarm that never ends would count as a single one, and not as false as
+        soon as it met any event.
+        """
+        renewal = self.alarm_renewal
+        return horizon_steps if renewal is None else count_steps(renewal, step)
 
 
 def _require(key: str, seen: object, *, allowed: str, valid: bool, fix: str) -> None:

@@ -8,7 +8,7 @@ than a quarter of them (at least two) were.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optimizer.columns import LABELS, METRICS
 from optimizer.durations import count_steps, format_duration, parse_duration
+from optimizer.errors import ConfigError
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.features.table import FeatureSpec
 
@@ -127,6 +129,36 @@ class FeatureGroup(ABC):
     ) -> FeatureSpec:
         """Return a spec that carries this group's name."""
         return FeatureSpec(name, self.name, unit, lookback, source, scope)
+
+    def check_metrics(self, argument: str, names: Iterable[str]) -> None:
+        """Raise unless every name is a metric that features may be made of.
+
+        Raises
+        ------
+        ConfigError
+            An unknown name, or a label: labels are truth, never a feature's source.
+        """
+        allowed = [name for name in METRICS if name not in LABELS]
+        wrong = [str(name) for name in names if name not in allowed]
+        if wrong:
+            raise ConfigError(
+                f"features.groups.{self.name}.{argument}",
+                seen=", ".join(wrong),
+                allowed=", ".join(allowed),
+                fix="correct the name of the metric",
+            )
+
+    def check_durations(self, argument: str, *durations: str) -> None:
+        """Raise unless there are durations, each positive.
+
+        Raises
+        ------
+        ConfigError
+            No duration, or a text that is none.
+        """
+        key = f"features.groups.{self.name}.{argument}"
+        for duration in durations or ("",):
+            parse_duration(duration, key)
 
 
 def shift(values: Array, steps: int) -> Array:

@@ -47,6 +47,13 @@ class Cluster(FeatureGroup):
     windows: list[str] = field(default_factory=lambda: ["6h", "24h"])
     name: ClassVar[str] = "cluster"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        self.check_metrics("metrics", self.metrics)
+        for argument in ("lags", "windows"):
+            for duration in getattr(self, argument):
+                self.check_durations(argument, duration)
+
     def features(self, layout: Layout) -> list[Feature]:
         """Return the aggregates of the metrics that the telemetry has."""
         found = []

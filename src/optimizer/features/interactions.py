@@ -28,6 +28,11 @@ class Interactions(FeatureGroup):
     long: str = "7d"
     name: ClassVar[str] = "interactions"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        self.check_durations("short", self.short)
+        self.check_durations("long", self.long)
+
     def features(self, layout: Layout) -> list[Feature]:
         """Return the features whose metrics the telemetry has."""
         short, long = layout.steps(self.short), layout.steps(self.long)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from optimizer.columns import CPU, METRICS
 from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, shift
+from optimizer.ranges import require_count
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class Lags(FeatureGroup):
     cpu_lags: int = 24
     others: dict[str, list[int]] = field(default_factory=dict)
     name: ClassVar[str] = "lags"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        self.check_metrics("others", self.others)
+        require_count("features.groups.lags.cpu_lags", self.cpu_lags, 0, fix=24)
+        for metric, lags in self.others.items():
+            for lag in lags:
+                require_count(f"features.groups.lags.others.{metric}", lag, 1, fix=1)
 
     def features(self, layout: Layout) -> list[Feature]:
         """Return one feature per metric and lag."""

@@ -34,6 +34,11 @@ class Pressure(FeatureGroup):
     windows: list[str] = field(default_factory=lambda: ["24h", "7d"])
     name: ClassVar[str] = "pressure"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        self.check_metrics("metric", [self.metric])
+        self.check_durations("windows", *self.windows)
+
     def features(self, layout: Layout) -> list[Feature]:
         """Return the shares per level and window, and the age per level."""
         if not layout.available([self.metric]):

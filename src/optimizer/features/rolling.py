@@ -39,14 +39,16 @@ class Rolling(FeatureGroup):
     name: ClassVar[str] = "rolling"
 
     def __post_init__(self) -> None:
-        """Check the names of the statistics."""
+        """Check the windows and the names of metrics and statistics."""
+        self.check_durations("windows", *self.windows)
+        self.check_metrics("statistics", self.statistics)
         for metric, wanted in self.statistics.items():
             unknown = sorted(set(wanted) - set(STATISTICS))
-            if unknown or metric not in METRICS:
+            if unknown:
                 raise ConfigError(
                     f"features.groups.rolling.statistics.{metric}",
-                    seen=", ".join(unknown) or metric,
-                    allowed=", ".join(STATISTICS) if unknown else ", ".join(METRICS),
+                    seen=", ".join(unknown),
+                    allowed=", ".join(STATISTICS),
                     fix="correct the name",
                 )
 

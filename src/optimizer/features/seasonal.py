@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
 from optimizer.columns import CPU, METRICS
+from optimizer.durations import parse_duration
+from optimizer.errors import ConfigError
 from optimizer.features.base import Array, Compute, Feature, FeatureGroup, Layout, shift
+from optimizer.ranges import require_count
 
 Reduce = Callable[[list[Array]], Array]
 
@@ -18,8 +22,8 @@ Reduce = Callable[[list[Array]], Array]
 class Seasonal(FeatureGroup):
     """Values of the coming step one to seven days ago, their mean and their maximum.
 
-    The value for day k lies at ``t + lead - k * 24h``, which is at or before t for every k as
-    long as ``lead <= 24h``. Information at time t: steps up to t.
+    The value for day k lies at ``t + lead - k * 24h``, which is at or before t for every k,
+    since ``lead <= 24h``. Information at time t: steps up to t.
 
     Parameters
     ----------
@@ -35,6 +39,19 @@ class Seasonal(FeatureGroup):
     days: int = 7
     lead: str = "1h"
     name: ClassVar[str] = "seasonal"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        self.check_metrics("metrics", self.metrics)
+        require_count("features.groups.seasonal.days", self.days, 1, fix=7)
+        lead = parse_duration(self.lead, "features.groups.seasonal.lead")
+        if lead > pd.Timedelta("24h"):
+            raise ConfigError(
+                "features.groups.seasonal.lead",
+                seen=self.lead,
+                allowed="at most 24h: beyond it the day before has not happened yet",
+                fix="set features.groups.seasonal.lead=1h",
+            )
 
     def features(self, layout: Layout) -> list[Feature]:
         """Return one feature per day for CPU, and mean and maximum for every metric."""

@@ -32,6 +32,15 @@ class Trends(FeatureGroup):
     halflives: dict[str, list[str]] = field(default_factory=dict)
     name: ClassVar[str] = "trends"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for argument in ("differences", "halflives"):
+            chosen: dict[str, list[str]] = getattr(self, argument)
+            self.check_metrics(argument, chosen)
+            for metric, durations in chosen.items():
+                for duration in durations:
+                    self.check_durations(f"{argument}.{metric}", duration)
+
     def features(self, layout: Layout) -> list[Feature]:
         """Return the differences, then the exponential means and distances from them."""
         found = []

@@ -108,6 +108,8 @@ def _without_nan(values: Any) -> Any:
         return {str(key): _without_nan(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [_without_nan(value) for value in values]
+    if hasattr(values, "item") and not isinstance(values, str):
+        values = values.item()
     if isinstance(values, float) and (values != values or abs(values) == float("inf")):  # noqa: PLR0124
         return None
-    return values.item() if hasattr(values, "item") and not isinstance(values, str) else values
+    return values

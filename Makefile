@@ -1,0 +1,38 @@
+# One vocabulary for users, hooks and continuous integration.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+ARGS ?=
+export GX_ANALYTICS_ENABLED := false
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: setup train test check bench clean
+
+setup: .venv/installed  ## create .venv and install the pinned dependencies
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+train: setup  ## train on the default data; ARGS="model=lstm imbalance=focal" passes overrides
+	$(BIN)/python flows/train.py $(ARGS)
+
+test: setup  ## run every test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
+
+check: setup  ## lint, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/contracts/test_imports.py
+
+bench: setup  ## measure the feature engine; writes out/bench.json
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:  ## remove everything that the commands above made
+	rm -rf .venv .cache outputs multirun out mlruns mlflow.db build src/*.egg-info catboost_info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache

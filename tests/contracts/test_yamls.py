@@ -1,0 +1,92 @@
+"""Every yaml composes and instantiates; every wrong key or value is told plainly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optimizer.config import CONF_DIR, build, load_config
+from optimizer.errors import ConfigError
+from optimizer.experiment import build_components
+
+GROUPS = ("data", "quality", "target", "split", "model", "imbalance", "evaluation")
+CHOICES = [
+    (group, path.stem) for group in GROUPS for path in sorted((CONF_DIR / group).glob("*.yaml"))
+]
+FEATURES = [path.stem for path in sorted((CONF_DIR / "features").glob("*.yaml"))]
+
+
+def needs_path(group: str, choice: str) -> list[str]:
+    return ["data.path=somewhere"] if group == "data" and choice != "synthetic" else []
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_yaml_composes_and_instantiates(group: str, choice: str) -> None:
+    config = load_config([f"{group}={choice}", *needs_path(group, choice)])
+    node = getattr(config, group)
+    assert type(build(node, group)).__name__ == node["_target_"].rpartition(".")[2]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+@pytest.mark.parametrize("prefix", ["", "+"])
+def test_yaml_unknown_key_is_named(group: str, choice: str, prefix: str) -> None:
+    overrides = [f"{group}={choice}", *needs_path(group, choice), f"{prefix}{group}.nonsense=1"]
+    with pytest.raises(ConfigError, match=rf"{group}\.nonsense: got an unknown key"):
+        load_config(overrides)
+
+
+@pytest.mark.parametrize("group", [*GROUPS[:1], *GROUPS[2:6], "features"])
+def test_unknown_choice_lists_the_valid_ones(group: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config([f"{group}=nonsense"])
+    for path in (CONF_DIR / group).glob("*.yaml"):
+        assert path.stem in str(caught.value)
+
+
+@pytest.mark.parametrize("choice", FEATURES)
+def test_features_instantiate(choice: str) -> None:
+    groups = load_config([f"features={choice}"]).features.groups
+    assert len({build(node, name).name for name, node in groups.items()}) == len(groups)
+
+
+def test_every_feature_group_is_in_full() -> None:
+    known = {path.stem for path in Path(CONF_DIR / "features" / "group").glob("*.yaml")}
+    assert set(load_config().features.groups) == known
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["modle=lstm"], ["modle", "did you mean model"]),
+        (["+typo=3"], ["typo"]),
+        (["model.learning_rat=0.1"], ["model.learning_rat", "did you mean model.learning_rate"]),
+        (["data=table"], ["data.path", "no value"]),
+        (["seed=abc"], ["seed"]),
+        (["imbalance=focal", "target=utilization"], ["imbalance=focal", "imbalance=none"]),
+        (["model=logistic", "target=utilization"], ["model=logistic", "target=scale_event"]),
+        (["target.ceiling=3"], ["target.ceiling", "(0, 2]"]),
+        (["target.horizon=soon"], ["target.horizon", "'soon'"]),
+        (["target.metric=latency_ms"], ["target.metric", "cpu_utilization"]),
+        (["split.train=0.9"], ["split.train", "sum to 1"]),
+        (["split.gap=1h"], ["split.gap", "at least"]),
+        (["quality.max_quarantined=2"], ["quality.max_quarantined"]),
+        (["features.groups.calendar.country=Atlantis"], ["features.groups.calendar.country"]),
+        (["model.learning_rate=-1"], ["model.learning_rate"]),
+        (["imbalance=smote", "imbalance.k_neighbors=0"], ["imbalance.k_neighbors"]),
+        (["model=lstm", "model.dropout=2"], ["model.dropout"]),
+        (["data.n_services=1"], ["data.n_services"]),
+    ],
+)
+def test_wrong_settings_are_told_before_any_data_is_read(
+    overrides: list[str], told: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_components(load_config(overrides))
+    assert all(part in str(caught.value) for part in [*told, "Allowed:", "Fix:"])
+
+
+def test_seed_zero_is_a_seed() -> None:
+    config = load_config(["seed=0"])
+    assert config.seed == 0
+    assert config.data["seed"] == 0
