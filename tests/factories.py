@@ -6,7 +6,8 @@ before it crosses the ceiling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from optimizer.columns import CPU, MEMORY
 from optimizer.durations import count_steps
+from optimizer.features.base import FeatureGroup
+from optimizer.features.engine import compute_features
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.features.table import FeatureSpec, FeatureTable
 from optimizer.samples import EventTask, ForecastTask, Samples, Task
@@ -206,3 +209,37 @@ def _surges(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.floa
     for age in range(1, 7):
         out[:, age:] = np.maximum(out[:, age:], starts[:, :-age] * 0.11 * age)
     return out
+
+
+def metrics_panel(
+    values: Mapping[str, object], *, step: str = "1h", clusters: object = None
+) -> Panel:
+    """Return a panel of given metrics, each ``(n_services, n_steps)``, all rows present.
+
+    Parameters
+    ----------
+    values : mapping of str to array
+        Values by metric name; a NaN is a gap.
+    step : str
+        Length of a step.
+    clusters : array, optional
+        Cluster index per service, or per service and step; all in cluster 0 if absent.
+    """
+    stacked = np.stack([np.atleast_2d(np.asarray(v, dtype=np.float32)) for v in values.values()])
+    base = panel_of(stacked[0], step=step)
+    codes = np.zeros(base.clusters.shape, dtype=np.int32)
+    if clusters is not None:
+        given = np.asarray(clusters, dtype=np.int32)
+        codes[:] = given if given.ndim == 2 else given[:, None]
+    names = tuple(f"cluster-{i}" for i in range(int(codes.max()) + 1))
+    return replace(base, values=stacked, metrics=tuple(values), clusters=codes, cluster_names=names)
+
+
+def feature_grid(panel: Panel, *groups: FeatureGroup) -> dict[str, FloatArray]:
+    """Return every feature as an array ``(n_services, n_steps)``, NaN where no row is."""
+    table = compute_features(panel, groups)
+    found = {}
+    for index, name in enumerate(table.names):
+        found[name] = np.full(panel.present.shape, np.nan, dtype=np.float32)
+        found[name][table.service, table.step] = table.values[index]
+    return found

@@ -105,10 +105,11 @@ class RollingOrigin:
         seen = np.flatnonzero(panel.present.any(axis=0))
         piece = self.test / self.folds
         found = []
+        origins = [1 - piece * left for left in range(self.folds, -1, -1)]
+        edges = [_at(seen, share) for share in origins]
         for index in range(self.folds):
-            end = 1 - piece * (self.folds - 1 - index)
-            test = _at(seen, end - piece), _at(seen, end)
-            valid = _at(seen, end - piece - self.valid), test[0] - gap
+            test = edges[index], edges[index + 1]
+            valid = _at(seen, origins[index] - self.valid), test[0] - gap
             train = int(seen[0]), valid[0] - gap
             if min(train[1] - train[0], valid[1] - valid[0], test[1] - test[0]) < 1:
                 raise InsufficientHistoryError(

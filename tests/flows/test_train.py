@@ -77,7 +77,9 @@ def test_flow_tracks_and_registers(home: Path, first: dict[str, Any]) -> None:
     frame = build(load_config(TINY).data, "data").load()
     naive = frame["event_timestamp"].dt.tz_localize(None)  # MLflow's datetime has no zone
     telemetry = frame.astype({"service_id": str, "cluster_id": str}).assign(event_timestamp=naive)
-    predicted = model.predict(telemetry[telemetry["event_timestamp"] < telemetry["event_timestamp"].max()])
+    predicted = model.predict(
+        telemetry[telemetry["event_timestamp"] < telemetry["event_timestamp"].max()]
+    )
     known = pd.read_parquet(home / "first/predictions.parquet")
     both = predicted.assign(
         event_timestamp=pd.to_datetime(predicted["event_timestamp"], utc=True)

@@ -128,3 +128,15 @@ def test_calibrator_survives_pickling() -> None:
 def test_calibrator_with_no_positives_allowed_names_the_key() -> None:
     with pytest.raises(ConfigError, match=r"evaluation\.min_positives_isotonic: got 0"):
         Calibrator(0)
+
+
+def test_platt_on_separated_classes_keeps_the_ranking() -> None:
+    rng = np.random.default_rng(0)
+    y = (np.arange(1345) < 34).astype(np.float32)
+    score = np.where(y > 0.5, 0.4, 0.07) + rng.normal(0, 0.01, len(y))  # almost separable
+    calibrator = Calibrator().fit(score, y)
+    assert calibrator.name == "platt"
+    order = np.argsort(score)
+    assert (np.diff(calibrator.predict(score)[order]) >= 0).all()
+    assert calibrator.predict(np.array([0.42]))[0] > 0.9
+    assert calibrator.predict(np.array([0.06]))[0] < 0.01

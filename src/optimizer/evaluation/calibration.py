@@ -157,25 +157,29 @@ def _tilted_isotonic(logit: FloatVector, y: FloatVector) -> tuple[FloatVector, F
     return x[kept], mapped[kept]
 
 
-def _platt(logit: FloatVector, y: FloatVector, n_steps: int = 50) -> tuple[float, float]:
-    """Return slope and intercept of Platt's line by Newton's method on his smoothed targets."""
+def _platt(logit: FloatVector, y: FloatVector) -> tuple[float, float]:
+    """Return slope and intercept of Platt's line on his smoothed targets.
+
+    The loss is convex; a bounded quasi-Newton search cannot run away as plain Newton steps do
+    when the scores separate the classes, and keeps the slope positive, so the ranking stays.
+    """
+    from scipy.optimize import minimize
+
     positives = y.sum()
     high = (positives + 1.0) / (positives + 2.0)
     low = 1.0 / (len(y) - positives + 2.0)
     target = np.where(y > 0.5, high, low)
-    prior = target.mean()
-    slope, intercept = 0.0, float(np.log(prior / (1.0 - prior)))
-    for _ in range(n_steps):
-        p = _expit(slope * logit + intercept)
-        error, weight = p - target, p * (1.0 - p)
-        gradient = np.array([error @ logit, error.sum()])
-        cross = weight @ logit
-        hessian = np.array([[weight @ logit**2, cross], [cross, weight.sum()]])
-        move = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
-        slope, intercept = slope - float(move[0]), intercept - float(move[1])
-        if np.abs(move).max() < 1e-8:
-            break
-    if slope < MIN_SLOPE:
-        # the fold sees no rising rate: keep the order and put everybody near the prior
-        return MIN_SLOPE, float(np.log(prior / (1.0 - prior)) - MIN_SLOPE * logit.mean())
-    return slope, intercept
+    centre, spread = float(logit.mean()), max(float(logit.std()), 1e-6)
+    scaled = (logit - centre) / spread
+
+    def loss(line: FloatVector) -> tuple[float, FloatVector]:
+        z = line[0] * scaled + line[1]
+        error = _expit(z) - target
+        value = np.mean(np.logaddexp(0.0, z) - target * z)
+        return float(value), np.array([np.mean(error * scaled), np.mean(error)])
+
+    prior = float(target.mean())
+    start = np.array([1.0, np.log(prior / (1.0 - prior))])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-3, None), (None, None)])
+    slope = float(found.x[0]) / spread
+    return slope, float(found.x[1]) - slope * centre

@@ -147,7 +147,7 @@ class XGBoost(Booster):
                 return False
 
         stop = EarlyStopping(
-            self.early_stopping_rounds,
+            rounds=self.early_stopping_rounds,
             metric_name=metric,
             data_name="valid",
             maximize=metric == "aucpr",
