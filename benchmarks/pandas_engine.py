@@ -173,14 +173,14 @@ def _seasonal(fleet: Fleet, group: Seasonal) -> Columns:
     day, lead = fleet.layout.steps("24h"), fleet.layout.steps(group.lead)
     for metric in fleet.layout.available(group.metrics):
         past = {
-            f"{metric}_same_hour_{k}d": fleet.lag(metric, max(0, k * day - lead))
+            f"{metric}_{group.label}_{k}d": fleet.lag(metric, max(0, k * day - lead))
             for k in range(1, group.days + 1)
         }
         if metric == CPU:
-            found |= past
+            found |= {name: past[name] for k, name in enumerate(past, 1) if k * day > lead}
         table = pd.DataFrame(past)
-        found[f"{metric}_same_hour_mean_{group.days}d"] = table.mean(axis=1)
-        found[f"{metric}_same_hour_max_{group.days}d"] = table.max(axis=1)
+        found[f"{metric}_{group.label}_mean_{group.days}d"] = table.mean(axis=1)
+        found[f"{metric}_{group.label}_max_{group.days}d"] = table.max(axis=1)
     return found
 
 
@@ -197,7 +197,8 @@ def _trends(fleet: Fleet, group: Trends) -> Columns:
         values, by_service = fleet.frame[metric], fleet.by_service[metric]
         for halflife in group.halflives[metric]:
             steps = layout.steps(halflife)
-            mean = by_service.ewm(halflife=steps).mean().droplevel(0)
+            known = by_service.ffill(limit=10 * steps - 1).notna()  # else forgotten
+            mean = by_service.ewm(halflife=steps).mean().droplevel(0).where(known)
             found[f"{metric}_ewm_{halflife}"] = mean
             found[f"{metric}_minus_ewm_{halflife}"] = values - mean
     return found

@@ -273,7 +273,9 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
         return ConfigError(
             key, seen="no value", allowed="a value", fix=f"add {key}=<value> to the command"
         )
-    given = next((o for o in overrides if key.startswith(o.split("=")[0].lstrip("+~"))), None)
+    names = {override.split("=")[0].lstrip("+~"): override for override in overrides}
+    near = [name for name in names if key.startswith(name)]
+    given = names[max(near, key=len)] if near else None
     if any(sign in text for sign in ("Could not override", "Could not delete", "' not in '")):
         return _unknown_key(key, _known_keys([o for o in overrides if o != given]))
     return ConfigError(

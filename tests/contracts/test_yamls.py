@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from optimizer.config import CONF_DIR, build, load_config
 from optimizer.errors import ConfigError
 from optimizer.experiment import build_components
+from optimizer.features.base import FeatureGroup, Layout
+from optimizer.features.panel import build_panel
+from optimizer.models.base import EventClassifier, Forecaster
 
 GROUPS = ("data", "quality", "target", "split", "model", "imbalance", "evaluation")
 CHOICES = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF_DIR / group).glob("*.yaml"))
 ]
+FEATURE_GROUPS = sorted(path.stem for path in (CONF_DIR / "features" / "group").glob("*.yaml"))
+BASELINES = sorted(path.stem for path in (CONF_DIR / "baselines").glob("*.yaml"))
 FEATURES = [path.stem for path in sorted((CONF_DIR / "features").glob("*.yaml"))]
 
 
@@ -47,7 +54,51 @@ def test_unknown_choice_lists_the_valid_ones(group: str) -> None:
 @pytest.mark.parametrize("choice", FEATURES)
 def test_features_instantiate(choice: str) -> None:
     groups = load_config([f"features={choice}"]).features.groups
-    assert len({build(node, name).name for name, node in groups.items()}) == len(groups)
+    assert all(isinstance(build(node, name), FeatureGroup) for name, node in groups.items())
+
+
+@pytest.mark.parametrize("prefix", ["", "+"])
+@pytest.mark.parametrize("name", FEATURE_GROUPS)
+def test_feature_group_unknown_key_is_named(name: str, prefix: str) -> None:
+    key = f"features.groups.{name}.nonsense"
+    with pytest.raises(ConfigError, match=rf"^{key}: got an unknown key"):
+        load_config([f"{prefix}{key}=1"])
+
+
+@pytest.mark.parametrize("name", FEATURE_GROUPS)
+def test_feature_group_carries_its_name_into_key_and_specs(name: str) -> None:
+    config = load_config(["data.n_services=2", "data.n_clusters=1", "data.days=1"])
+    panel = build_panel(build(config.data, "data").load())
+    group = build(config.features.groups[name], name)
+    specs = [feature.spec for feature in group.features(Layout(panel.metrics, panel.step))]
+    assert group.name == name
+    assert {spec.group for spec in specs} == {name}
+    assert all(spec.unit and spec.dtype == "float32" for spec in specs)
+    assert all(pd.Timedelta(spec.lookback) >= pd.Timedelta(0) for spec in specs)
+
+
+@pytest.mark.parametrize("choice", BASELINES)
+def test_baselines_instantiate_and_serve_the_target_they_are_named_after(choice: str) -> None:
+    parts = build_components(load_config([f"target={choice}"]))
+    protocol = EventClassifier if parts.target.kind == "event" else Forecaster
+    assert len(parts.baselines) >= 5
+    assert all(isinstance(model, protocol) for model in parts.baselines.values())
+
+
+@pytest.mark.parametrize("prefix", ["", "+"])
+@pytest.mark.parametrize("choice", BASELINES)
+def test_baselines_unknown_key_is_named(choice: str, prefix: str) -> None:
+    for name in load_config([f"target={choice}"]).baselines:
+        key = f"baselines.{name}.nonsense"
+        with pytest.raises(ConfigError, match=rf"^{key}: got an unknown key"):
+            load_config([f"target={choice}", f"{prefix}{key}=1"])
+
+
+@pytest.mark.parametrize("path", sorted(CONF_DIR.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_yaml_begins_with_what_it_is_and_holds_no_place_of_a_machine(path: Path) -> None:
+    text = path.read_text()
+    assert "#" in text or path.stem == "default", "say in a comment what it is"
+    assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", text)
 
 
 def test_every_feature_group_is_in_full() -> None:

@@ -76,7 +76,14 @@ def test_trends_wrong_setting_is_named(arguments: dict, key: str) -> None:
     assert caught.value.offender == f"features.groups.trends.{key}"
 
 
-def test_trends_exponential_mean_before_any_value_is_zero_weight() -> None:
+def test_trends_exponential_mean_before_any_value_is_unknown() -> None:
     found = feature_grid(panel_of([[NAN, NAN, 3.0]]), Trends(halflives={CPU: ["1h"]}))
-    assert found[f"{CPU}_ewm_1h"][0, 2] == pytest.approx(3.0)
-    assert np.isnan(found[f"{CPU}_ewm_1h"][0, :2]).all()
+    np.testing.assert_allclose(found[f"{CPU}_ewm_1h"], [[NAN, NAN, 3.0]])
+
+
+def test_trends_exponential_mean_in_a_long_gap_never_invents_a_value() -> None:
+    values = np.full((1, 200), NAN, dtype=np.float32)
+    values[0, 0] = 0.25
+    found = feature_grid(panel_of(values), Trends(halflives={CPU: ["1h"]}))[f"{CPU}_ewm_1h"][0]
+    np.testing.assert_allclose(found[:10], 0.25)
+    assert np.isnan(found[10:]).all()  # the lookback is ten half-lives

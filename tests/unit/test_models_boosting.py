@@ -260,12 +260,17 @@ def test_booster_validation_of_one_class_trains_without_stopping(
     assert "no early stopping" in log.notes[0]
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(120_000, 1000), (1_700, 17), (50, 1)])
+def test_least_leaf_gives_way_on_few_rows(rows: int, expected: int) -> None:
+    assert boosting.least_leaf(1000, rows) == expected
+
+
 def test_residual_fold_drops_unknown_futures_and_counts_from_the_last_value() -> None:
-    task = forecast_task(PANEL, ("24h",))
+    task = forecast_task(PANEL, ("6h",))
     train = tiny_samples(task, PANEL, TABLE, start=30, stop=100)
     y = train.y.copy()
     y[:3] = np.nan
-    fold = residual_fold(replace(train, y=y), train, task.metric, 0)
+    fold = residual_fold(replace(train, y=y), train, task, 0)
     assert len(fold.y) == len(train) - 3
     now = train.current(task.metric)
     known = ~np.isnan(now)

@@ -240,6 +240,17 @@ def test_fit_works_outside_the_main_thread(event_folds: Folds) -> None:
     assert model.fitted is not None
 
 
+@pytest.mark.parametrize(("batch_size", "threads"), [(64, 1), (600, 2)])
+def test_threads_are_those_of_the_runtime_that_a_batch_can_feed(
+    batch_size: int, threads: int, event_folds: Folds
+) -> None:
+    model = _small(GRU, batch_size=batch_size, max_epochs=1, max_train_rows=64, max_valid_rows=64)
+    runtime = Runtime(seed=0, threads=4)
+    model.fit_events(event_folds.train, event_folds.valid, EVENT, ImbalanceStrategy(), runtime)
+    assert model.fitted is not None
+    assert model.fitted.threads == threads
+
+
 @pytest.mark.parametrize(("step", "length"), [("1h", 48), ("5min", 72)])
 def test_window_is_a_duration_bounded_in_steps(step: str, length: int) -> None:
     panel = tiny_panel(3, 200, step=step)

@@ -88,6 +88,16 @@ class Block:
         """Return the metric in float64: sums over long windows lose digits in float32."""
         return self.remember(("wide", name), lambda: self.metric(name).astype(np.float64))
 
+    def seen(self, name: str) -> Array:
+        """Return 1 where the metric was observed and 0 in a gap, float32."""
+        return self.remember(
+            ("seen", name), lambda: (~np.isnan(self.metric(name))).astype(np.float32)
+        )
+
+    def filled(self, name: str) -> Array:
+        """Return the metric with 0 in its gaps, float32: what sums need."""
+        return self.remember(("filled", name), lambda: np.nan_to_num(self.metric(name)))
+
     def remember(self, key: Hashable, compute: Callable[[], Array]) -> Array:
         """Return a result of this block, computed once."""
         if key not in self._memo:

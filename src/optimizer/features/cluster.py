@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -117,31 +118,42 @@ def aggregate_clusters(panel: Panel, metric: str) -> dict[str, Array]:
     return out
 
 
-def _aggregate(block: Block, metric: str, kind: str) -> Array:
-    """Return one aggregate of the whole fleet, computed once per panel."""
-    key = ("cluster", metric)
+def _fleet(block: Block, key: Hashable, compute: Callable[[], Any]) -> Any:
+    """Return a result over the whole fleet, computed once per panel."""
     if key not in block.shared:
-        block.shared[key] = aggregate_clusters(block.panel, metric)
-    result: Array = block.shared[key][kind]
+        block.shared[key] = compute()
+    return block.shared[key]
+
+
+def _aggregate(block: Block, metric: str, kind: str) -> Array:
+    """Return one aggregate of all clusters."""
+    found = _fleet(block, ("cluster", metric), lambda: aggregate_clusters(block.panel, metric))
+    result: Array = found[kind]
     return result
 
 
-def _spread(block: Block, per_cluster: Array) -> Array:
-    """Return a per-cluster array as one row per service of the block."""
+def _spread(block: Block, key: Hashable, per_cluster: Callable[[], Array]) -> Array:
+    """Return a per-cluster array as one row per service of the block, float32."""
+    table = _fleet(block, ("spread", key), lambda: per_cluster().astype(np.float32))
     codes: IntArray = block.panel.clusters[block.services]
     last = codes[:, -1]
-    moved = ((codes != last[:, None]) & (codes >= 0)).any(axis=1)
-    rows = per_cluster[np.maximum(last, 0)].astype(np.float32)
+    rows: Array = table[np.maximum(last, 0)]
     clock = np.arange(codes.shape[1])
-    for index in np.flatnonzero(moved):  # services that changed cluster: few
-        rows[index] = per_cluster[np.maximum(codes[index], 0), clock]
+    for index in block.remember(("moved",), lambda: _moved(codes)):  # few
+        rows[index] = table[np.maximum(codes[index], 0), clock]
     return rows
+
+
+def _moved(codes: IntArray) -> Array:
+    """Return which services changed cluster."""
+    return np.flatnonzero(((codes != codes[:, -1:]) & (codes >= 0)).any(axis=1))
 
 
 def _gather(metric: str, kind: str) -> Compute:
     def compute(block: Block) -> Array:
+        key = ("cluster", metric, kind)
         return block.remember(
-            ("cluster", metric, kind), lambda: _spread(block, _aggregate(block, metric, kind))
+            key, lambda: _spread(block, key, lambda: _aggregate(block, metric, kind))
         )
 
     return compute
@@ -160,10 +172,14 @@ def _share(block: Block) -> Array:
 def _difference(steps: int) -> Compute:
     def compute(block: Block) -> Array:
         mean = _aggregate(block, CPU, "mean")
-        return _spread(block, mean - shift(mean, steps))
+        return _spread(block, ("difference", steps), lambda: mean - shift(mean, steps))
 
     return compute
 
 
 def _window(steps: int) -> Compute:
-    return lambda block: _spread(block, moving_mean(_aggregate(block, CPU, "mean"), steps))
+    def compute(block: Block) -> Array:
+        mean = _aggregate(block, CPU, "mean")
+        return _spread(block, ("window", steps), lambda: moving_mean(mean, steps))
+
+    return compute

@@ -74,21 +74,26 @@ def compute_features(
         out = np.empty((len(features), len(service)), dtype=np.float32)
     bounds = np.concatenate(([0], np.cumsum(panel.present.sum(axis=1))))
     size = max(1, BLOCK_CELLS // panel.n_steps)
+    by_source: dict[tuple[str, ...], dict[int, Feature]] = {}
+    for index, feature in enumerate(features):
+        by_source.setdefault(feature.spec.source, {})[index] = feature
     shared: dict[Hashable, Any] = {}
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for start in range(0, panel.n_services, size):
             stop = min(start + size, panel.n_services)
-            block = Block(panel, slice(start, stop), shared)
-            _write_block(block, features, out[:, bounds[start] : bounds[stop]])
+            rows = out[:, bounds[start] : bounds[stop]]
+            for members in by_source.values():
+                _write_block(Block(panel, slice(start, stop), shared), members, rows)
     return FeatureTable(
         out, tuple(f.spec for f in features), service.astype(np.int32), step.astype(np.int32)
     )
 
 
-def _write_block(block: Block, features: list[Feature], out: FloatArray) -> None:
+def _write_block(block: Block, features: dict[int, Feature], out: FloatArray) -> None:
+    """Compute features of one source, whose intermediate results then leave the cache."""
     present = block.panel.present[block.services]
     cells = None if present.all() else np.flatnonzero(present)
-    for index, feature in enumerate(features):
+    for index, feature in features.items():
         values = feature.compute(block)
         if values.shape != block.shape:
             values = np.broadcast_to(values, block.shape)

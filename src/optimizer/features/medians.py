@@ -17,8 +17,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from optimizer.features.base import Array
 
-SMALL = 8
+FEW = 24
 """Up to this many samples are sorted as whole arrays, pair by pair, rather than row by row."""
+LONG = 256
+"""Beyond this window the heap is faster: its cost grows with the logarithm only."""
 
 
 def moving_median(values: Array, steps: int) -> Array:
@@ -43,7 +45,7 @@ def moving_median(values: Array, steps: int) -> Array:
     most: the median lies between the two middle ranks if they cancel, on the lower of them if
     one +inf too many is there, on the upper one for -inf.
     """
-    if steps % 2:  # no two middle ranks to choose from
+    if steps % 2 or steps > LONG:  # an odd window has one middle rank, not two to choose from
         window = min(steps, values.shape[1])
         result: Array = bn.move_median(values, window, min_count=1, axis=1)
         return result
@@ -53,14 +55,14 @@ def moving_median(values: Array, steps: int) -> Array:
     padded = np.full((len(values), lead - (-length // batch) * batch), np.nan, values.dtype)
     padded[:, lead : lead + length] = values
     gaps = np.isnan(padded)
-    surplus = np.cumsum(gaps, axis=1, dtype=np.int32).astype(np.int8) & 1
-    infinite = np.where(surplus, values.dtype.type(np.inf), values.dtype.type(-np.inf))
-    lower, upper = _middle(np.where(gaps, infinite, padded), steps, batch, lead)
-    now = slice(lead, lead + length)
-    balance = surplus[:, now] - surplus[:, lead - steps : lead - steps + length]
-    lower, upper = lower[:, :length], upper[:, :length]
-    middle = 0.5 * (lower + upper)
-    return np.where(balance == 0, middle, np.where(balance > 0, lower, upper))
+    surplus = np.cumsum(gaps, axis=1, dtype=np.int8) & 1
+    padded[gaps] = np.where(surplus[gaps], np.inf, -np.inf)
+    lower, upper = (rank[:, :length] for rank in _middle(padded, steps, batch, lead))
+    before = surplus[:, lead - steps : lead - steps + length]
+    balance = (surplus[:, lead : lead + length] - before).astype(values.dtype)
+    with np.errstate(invalid="ignore"):  # infinities are left where under two samples are
+        middle: Array = 0.5 * (lower + upper + balance * (lower - upper))
+    return middle
 
 
 def _batch(steps: int) -> int:
@@ -88,30 +90,30 @@ def _middle(padded: Array, steps: int, batch: int, lead: int) -> tuple[Array, Ar
     """
     services, length = padded.shape
     count = (length - lead) // batch
-    planes = np.ascontiguousarray(padded.reshape(services, -1, batch).transpose(2, 0, 1))
+    # services last: the samples at one place of every batch then lie side by side
+    planes = np.ascontiguousarray(padded.reshape(services, -1, batch).transpose(2, 1, 0))
 
-    def samples(first: int, last: int) -> Array:
+    def samples(first: int, last: int) -> list[Array]:
         """Return samples ``first … last`` counted from the first window's end of each batch."""
-        found = []
-        for offset in range(first, last + 1):
-            start = (lead + offset) // batch
-            found.append(planes[offset % batch, :, start : start + count])
-        return np.stack(found)
+        return [
+            planes[offset % batch, (lead + offset) // batch :][:count]
+            for offset in range(first, last + 1)
+        ]
 
     middle = slice(steps // 2 - batch, steps // 2 + 1)
-    if steps - batch < SMALL:
-        core = _sort(samples(batch - steps, 0))[middle]
+    if steps - batch < FEW:
+        core = np.stack(_sort(samples(batch - steps, 0))[middle])
     else:
         spans = sliding_window_view(padded, steps - batch + 1, axis=1)
         rows = np.sort(spans[:, lead + batch - steps :: batch][:, :count], axis=-1)
-        core = np.ascontiguousarray(rows[..., middle].transpose(2, 0, 1))
+        core = np.ascontiguousarray(rows[..., middle].transpose(2, 1, 0))
 
-    ranks = np.empty((2, services, count, batch), dtype=padded.dtype)
+    ranks = np.empty((2, batch, count, services), dtype=padded.dtype)
 
     def halve(core: Array, first: int, width: int) -> None:
         """Fill the ranks of the ``width`` windows from the ``first`` of each batch."""
         if width == 1:
-            ranks[..., first] = core
+            ranks[:, first] = core
             return
         half = width // 2
         earlier = samples(first + half - steps, first + width - steps - 1)
@@ -120,21 +122,36 @@ def _middle(padded: Array, steps: int, batch: int, lead: int) -> tuple[Array, Ar
         halve(_unite(core, _sort(later)), first + half, half)
 
     halve(core, 0, batch)
-    flat = ranks.reshape(2, services, count * batch)
-    return flat[0], flat[1]
+    lower, upper = ranks.transpose(0, 3, 2, 1).reshape(2, services, count * batch)
+    return lower, upper
 
 
-def _sort(planes: Array) -> Array:
-    """Sort a few planes in place along the first axis, and return them."""
-    for end in range(len(planes) - 1, 0, -1):
-        for i in range(end):
-            low = np.minimum(planes[i], planes[i + 1])
-            np.maximum(planes[i], planes[i + 1], out=planes[i + 1])
-            planes[i] = low
+def _sort(planes: list[Array]) -> list[Array]:
+    """Return a few arrays sorted cell by cell: Batcher's merge exchange.
+
+    References
+    ----------
+    D. Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2M.
+    """
+    planes = list(planes)
+    top = 1 << max(0, (len(planes) - 1).bit_length() - 1)
+    block = top
+    while block:
+        partner, reach, phase = top, block, 0
+        while True:
+            for i in range(len(planes) - reach):
+                if i & block == phase:
+                    low, high = planes[i], planes[i + reach]
+                    planes[i], planes[i + reach] = np.minimum(low, high), np.maximum(low, high)
+            if partner == block:
+                break
+            reach, phase = partner - block, block
+            partner //= 2
+        block //= 2
     return planes
 
 
-def _unite(core: Array, extra: Array) -> Array:
+def _unite(core: Array, extra: list[Array]) -> Array:
     """Return the ranks of the union that are known when core holds some ranks of a sorted set.
 
     Rank j of the union of two sorted sets is the least over i of

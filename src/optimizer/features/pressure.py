@@ -9,7 +9,7 @@ import numpy as np
 
 from optimizer.columns import CPU
 from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout
-from optimizer.features.windows import moving_mean
+from optimizer.features.windows import fold, hole, window_count
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,24 @@ class Pressure(FeatureGroup):
         return found
 
     def _above(self, block: Block, level: float) -> Array:
-        def compute() -> Array:
-            values = block.metric(self.metric)
-            return np.where(np.isnan(values), np.nan, values >= level).astype(np.float64)
-
-        return block.remember(("above", self.metric, level), compute)
+        """Return 1 where the metric is at or above the level, 0 elsewhere and in gaps."""
+        return block.remember(
+            ("above", self.metric, level),
+            lambda: (block.metric(self.metric) >= level).astype(np.float32),
+        )
 
     def _share(self, level: float, steps: int) -> Compute:
-        return lambda block: moving_mean(self._above(block, level), steps)
+        def compute(block: Block) -> Array:
+            above = fold(self._above(block, level), steps, np.add)
+            return above / window_count(block, self.metric, steps) + hole(block, self.metric, steps)
+
+        return compute
 
     def _age(self, level: float, steps: int) -> Compute:
         def compute(block: Block) -> Array:
-            clock = np.arange(block.panel.n_steps, dtype=np.int32)
-            last = np.where(block.metric(self.metric) >= level, clock, np.int32(-steps))
-            np.maximum.accumulate(last, axis=1, out=last)
-            return np.minimum(clock - last, steps) / np.float32(steps)
+            # the clock starts above the window's length, so that 0 stands for never
+            clock = np.arange(steps + 1, steps + 1 + block.panel.n_steps, dtype=np.float32)
+            last = fold(self._above(block, level) * clock, steps, np.maximum)
+            return np.minimum(clock - last, np.float32(steps)) / np.float32(steps)
 
         return compute

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,10 +11,8 @@ import pandas as pd
 from optimizer.columns import CPU, METRICS
 from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
-from optimizer.features.base import Array, Compute, Feature, FeatureGroup, Layout, shift
+from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, shift
 from optimizer.ranges import require_count
-
-Reduce = Callable[[list[Array]], Array]
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,14 @@ class Seasonal(FeatureGroup):
         How many days back.
     lead : str
         How far ahead of t the hour lies that the earlier days are asked for.
+    label : str
+        What the features are called, so that two leads can stand side by side.
     """
 
     metrics: list[str] = field(default_factory=lambda: [CPU])
     days: int = 7
     lead: str = "1h"
+    label: str = "same_hour"
     name: ClassVar[str] = "seasonal"
 
     def __post_init__(self) -> None:
@@ -61,13 +61,15 @@ class Seasonal(FeatureGroup):
             lags = [self._lag(layout, day) for day in range(1, self.days + 1)]
             if metric == CPU:
                 for day, lag in enumerate(lags, start=1):
-                    spec = self.spec(f"{metric}_same_hour_{day}d", unit, f"{day}d", (metric,))
+                    if lag == 0:
+                        continue  # the value now, which the group workload has
+                    spec = self.spec(f"{metric}_{self.label}_{day}d", unit, f"{day}d", (metric,))
                     found.append(Feature(spec, self._one(metric, lag)))
             for kind, reduce in (("mean", _mean), ("max", _max)):
                 spec = self.spec(
-                    f"{metric}_same_hour_{kind}_{self.days}d", unit, f"{self.days}d", (metric,)
+                    f"{metric}_{self.label}_{kind}_{self.days}d", unit, f"{self.days}d", (metric,)
                 )
-                found.append(Feature(spec, self._many(metric, lags, reduce)))
+                found.append(Feature(spec, reduce(metric, lags)))
         return found
 
     def _lag(self, layout: Layout, day: int) -> int:
@@ -77,24 +79,30 @@ class Seasonal(FeatureGroup):
     def _one(self, metric: str, lag: int) -> Compute:
         return lambda block: shift(block.metric(metric), lag)
 
-    def _many(self, metric: str, lags: list[int], reduce: Reduce) -> Compute:
-        return lambda block: reduce([shift(block.metric(metric), lag) for lag in lags])
 
-
-def _mean(days: list[Array]) -> Array:
+def _mean(metric: str, lags: list[int]) -> Compute:
     """Return the mean of the observed days, float32."""
-    total = np.zeros_like(days[0])
-    count = np.zeros_like(days[0])
-    for values in days:
-        seen = ~np.isnan(values)
-        np.add(total, values, out=total, where=seen)
-        count += seen
-    return total / np.where(count > 0, count, np.float32(np.nan))
+
+    def compute(block: Block) -> Array:
+        total = np.zeros(block.shape, dtype=np.float32)
+        count = np.zeros(block.shape, dtype=np.float32)
+        for lag in lags:
+            known = max(0, block.shape[1] - lag)
+            total[:, lag:] += block.filled(metric)[:, :known]
+            count[:, lag:] += block.seen(metric)[:, :known]
+        return total / count
+
+    return compute
 
 
-def _max(days: list[Array]) -> Array:
+def _max(metric: str, lags: list[int]) -> Compute:
     """Return the maximum of the observed days."""
-    result = days[0]
-    for values in days[1:]:
-        result = np.fmax(result, values)
-    return result
+
+    def compute(block: Block) -> Array:
+        result = np.full(block.shape, np.nan, dtype=np.float32)
+        for lag in lags:
+            known = block.metric(metric)[:, : max(0, block.shape[1] - lag)]
+            np.fmax(result[:, lag:], known, out=result[:, lag:])
+        return result
+
+    return compute

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from scipy.signal import lfilter
 
 from optimizer.columns import METRICS
 from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, shift
+from optimizer.features.windows import window_count
+
+FORGOTTEN = 10
+"""Half-lives after which a sample weighs below 0.1 %: the lookback of an exponential mean."""
+RESOLVED = 26
+"""Half-lives after which a sample weighs less than float32 resolves."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,8 @@ class Trends(FeatureGroup):
 
     The exponential mean has the weights of ``pandas.ewm(halflife=…, adjust=True,
     ignore_na=False)``. Information at time t: for a difference the steps t and t - duration;
-    for a mean all steps up to t (after ten half-lives a sample weighs below 0.1 %).
+    for a mean all steps up to t (after ten half-lives a sample weighs below 0.1 %). A gap repeats
+    the last mean until no sample of the last ten half-lives is left.
 
     Parameters
     ----------
@@ -58,7 +64,7 @@ class Trends(FeatureGroup):
             unit = METRICS[metric].unit
             for halflife in self.halflives[metric]:
                 steps = layout.steps(halflife)
-                lookback = layout.span(10 * steps)
+                lookback = layout.span(FORGOTTEN * steps)
                 spec = self.spec(f"{metric}_ewm_{halflife}", unit, lookback, (metric,))
                 found.append(Feature(spec, self._mean(metric, steps)))
                 spec = self.spec(f"{metric}_minus_ewm_{halflife}", unit, lookback, (metric,))
@@ -76,7 +82,7 @@ class Trends(FeatureGroup):
 
 
 def exponential_mean(block: Block, metric: str, halflife: int) -> Array:
-    """Return the exponentially weighted mean, float64; a gap repeats the last mean.
+    """Return the exponentially weighted mean, float32; NaN after a gap of ten half-lives.
 
     Parameters
     ----------
@@ -87,21 +93,34 @@ def exponential_mean(block: Block, metric: str, halflife: int) -> Array:
     halflife : int
         Steps after which a sample weighs half.
     """
-    decay = 0.5 ** (1.0 / halflife)
-    tiny = 1e-30  # keeps a long idle stretch out of the processor's slow subnormal numbers
-
-    def smooth(values: Array) -> Array:
-        result: Array = lfilter([1.0], [1.0, -decay], values, axis=1)
-        return result
-
-    def weight() -> Array:
-        return smooth((~np.isnan(block.metric(metric))) + tiny)
 
     def compute() -> Array:
-        filled = block.remember(
-            ("filled", metric), lambda: np.nan_to_num(block.wide(metric)) + tiny
-        )
-        total = smooth(filled)
-        return total / block.remember(("weight", metric, halflife), weight)
+        total = decaying_sum(block.filled(metric), halflife)
+        weight = decaying_sum(block.seen(metric), halflife)
+        weight[window_count(block, metric, FORGOTTEN * halflife) == 0] = np.nan
+        return total / weight
 
     return block.remember(("ewm", metric, halflife), compute)
+
+
+def decaying_sum(values: Array, halflife: int) -> Array:
+    """Return the sum of all samples so far, each halved for every half-life of its age.
+
+    The sum over 2n steps is that over n steps plus its own value n steps ago, decayed by n
+    steps: doubling n until a sample weighs less than float32 resolves takes a few vector
+    passes, where the usual recursion goes sample by sample.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        No NaN, shape ``(n_services, n_steps)``.
+    halflife : int
+        Steps after which a sample weighs half.
+    """
+    total = values.copy()
+    steps = 1
+    while steps < min(RESOLVED * halflife, values.shape[1]):
+        weight = values.dtype.type(0.5 ** (steps / halflife))
+        total[:, steps:] += total[:, :-steps] * weight
+        steps *= 2
+    return total

@@ -1,15 +1,16 @@
 """Trailing windows over time on ``(n_services, n_steps)`` arrays that may hold NaN.
 
-Every window of w steps at step t covers the samples ``t - w + 1 … t``.
+Every window of w steps at step t covers the samples ``t - w + 1 … t``; the start of the series
+cuts the first ones short.
 """
 
 from __future__ import annotations
 
 import bottleneck as bn
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.features.base import Array, Block
+from optimizer.features.medians import moving_median
 
 
 def least_count(steps: int) -> int:
@@ -29,26 +30,33 @@ def window_std(block: Block, metric: str, steps: int) -> Array:
 
 def window_max(block: Block, metric: str, steps: int) -> Array:
     """Return the maximum of the window."""
-    return block.remember(
-        ("max", metric, steps), lambda: _extreme(block, metric, steps, np.fmax, "fmax")
-    )
+    return _extreme(block, metric, steps, "max", np.fmax)
 
 
 def window_min(block: Block, metric: str, steps: int) -> Array:
     """Return the minimum of the window."""
-    return block.remember(
-        ("min", metric, steps), lambda: _extreme(block, metric, steps, np.fmin, "fmin")
-    )
+    return _extreme(block, metric, steps, "min", np.fmin)
 
 
 def window_median(block: Block, metric: str, steps: int) -> Array:
     """Return the median of the window."""
+    return block.remember(
+        ("median", metric, steps),
+        lambda: moving_median(block.metric(metric), steps) + hole(block, metric, steps),
+    )
+
+
+def hole(block: Block, metric: str, steps: int) -> Array:
+    """Return 0 where the window holds enough observed samples and NaN elsewhere, float32.
+
+    Added to a statistic it blanks what the mean has blanked, at a fifth of a masked copy's time.
+    """
 
     def compute() -> Array:
-        values = block.metric(metric)
-        return _bounded(bn.move_median, values, steps)
+        mean = window_mean(block, metric, steps)
+        return np.subtract(mean, mean).astype(np.float32)
 
-    return block.remember(("median", metric, steps), compute)
+    return block.remember(("hole", metric, steps), compute)
 
 
 def moving_mean(values: Array, steps: int) -> Array:
@@ -74,39 +82,48 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
     return result
 
 
-def _extreme(block: Block, metric: str, steps: int, pick: np.ufunc, kind: str) -> Array:
-    """Return the extreme of each window by doubling: 168 steps take eight vector passes.
+def _extreme(block: Block, metric: str, steps: int, kind: str, pick: np.ufunc) -> Array:
+    """Return the extreme of each window; ``fmin`` and ``fmax`` pass over NaN by themselves."""
+    return block.remember(
+        (kind, metric, steps),
+        lambda: fold(block.metric(metric), steps, pick) + hole(block, metric, steps),
+    )
 
-    A window of w steps is the union of two windows of the largest power of two below w, so the
-    powers serve every window of the metric. ``fmin`` and ``fmax`` pass over NaN by themselves.
+
+def window_count(block: Block, metric: str, steps: int) -> Array:
+    """Return how many samples of the window were observed, float32."""
+    return block.remember(("count", metric, steps), lambda: fold(block.seen(metric), steps, np.add))
+
+
+def fold(values: Array, steps: int, join: np.ufunc) -> Array:
+    """Return the samples of each window joined, by doubling: 168 steps take nine vector passes.
+
+    A window is made of windows whose lengths are the powers of two in ``steps``.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape ``(n_services, n_steps)``.
+    steps : int
+        Length of the window.
+    join : numpy.ufunc
+        Associative and commutative, such as ``add`` or ``fmax``.
     """
-    power = 1 << (steps.bit_length() - 1)
-    level = _doubled(block, metric, power, pick, kind)
-    rest = steps - power
-    result = level
-    if rest:
-        result = _join(level, rest, pick)
-    return np.where(_enough(block, metric, steps), result, np.float32(np.nan))
+    result, reach = values, 0
+    level, power = values, 1
+    while True:
+        if steps & power:
+            result = _unite(result, level, reach, join) if reach else level
+            reach += power
+        if 2 * power > steps:
+            return result
+        level = _unite(level, level, power, join)
+        power *= 2
 
 
-def _doubled(block: Block, metric: str, power: int, pick: np.ufunc, kind: str) -> Array:
-    def compute() -> Array:
-        if power == 1:
-            return block.metric(metric)
-        half = power // 2
-        return _join(_doubled(block, metric, half, pick, kind), half, pick)
-
-    return block.remember((kind, metric, power), compute)
-
-
-def _join(windows: Array, steps: int, pick: np.ufunc) -> Array:
-    """Return each window united with the one that ended ``steps`` earlier."""
-    result = np.empty_like(windows)
-    result[:, :steps] = windows[:, :steps]
-    pick(windows[:, steps:], windows[:, :-steps], out=result[:, steps:])
+def _unite(late: Array, early: Array, steps: int, join: np.ufunc) -> Array:
+    """Return each late window joined with the early one that ended ``steps`` before."""
+    result = np.empty_like(late)
+    result[:, :steps] = late[:, :steps]
+    join(late[:, steps:], early[:, :-steps], out=result[:, steps:])
     return result
-
-
-def _enough(block: Block, metric: str, steps: int) -> NDArray[np.bool_]:
-    """Tell where the window holds enough observed samples: where its mean is defined."""
-    return ~np.isnan(window_mean(block, metric, steps))

@@ -74,6 +74,7 @@ class Booster(ABC):
         self._fitted: tuple[Fitted, ...] = ()
         self._names: tuple[str, ...] = ()
         self._metric = ""
+        self._ahead: tuple[int, ...] = ()
         self._threads = 1
 
     def fit_events(
@@ -115,10 +116,11 @@ class Booster(ABC):
     ) -> TrainingLog:
         """Learn one model of the residual per horizon, from rows whose future was observed."""
         self._begin(train, task.metric, runtime)
+        self._ahead = task.horizon_steps
         fitted: list[Fitted] = []
         curves: dict[str, list[float]] = {}
         for position, horizon in enumerate(task.horizons):
-            fold = residual_fold(train, valid, task.metric, position)
+            fold = residual_fold(train, valid, task, position)
             fitted.append(self._fit_horizon(fold, task.quantiles, runtime))
             for curve, values in fitted[-1].curves.items():
                 curves[f"{curve} {format_duration(horizon)}"] = values
@@ -128,12 +130,13 @@ class Booster(ABC):
 
     def predict_quantiles(self, samples: Samples) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
-        anchor = anchor_of(samples, self._metric)
+        anchors = [anchor_of(samples, self._metric, ahead) for ahead in self._ahead]
+        anchor = np.stack(anchors, axis=1)
         parts = []
         for part in _chunks(len(samples)):
             X = self._matrix(samples, part)
             residual = np.stack([self._quantiles(one.model, X) for one in self._fitted], axis=1)
-            parts.append(np.sort(residual + anchor[part, None, None], axis=-1))
+            parts.append(np.sort(residual + anchor[part, :, None], axis=-1))
         joined: FloatArray = np.maximum(np.concatenate(parts), 0.0).astype(np.float32)
         return joined
 
@@ -194,6 +197,15 @@ class Booster(ABC):
         except self._library_error() as error:
             logger.warning("%s cannot use the GPU, so it uses the CPU: %s", self.name, error)
             return train("cpu")
+
+
+def least_leaf(limit: float, rows: int) -> float:
+    """Return the rows that a leaf of a quantile tree holds at least.
+
+    A quantile is read off the tail of its leaf, so a small leaf memorises. On few rows the limit
+    gives way to 1 % of them, or no tree could split.
+    """
+    return max(1, min(limit, rows // 100))
 
 
 def has_gpu() -> bool:

@@ -13,7 +13,7 @@ from optimizer.features.panel import FloatArray
 from optimizer.imbalance.base import FocalLoss, ImbalanceStrategy, count_classes
 from optimizer.imbalance.focal import focal_curvature, focal_newton, focal_prior
 from optimizer.models.past import anchor_of
-from optimizer.samples import Samples
+from optimizer.samples import ForecastTask, Samples
 
 TRAIN_CURVE_ROWS = 200_000
 """Training rows up to which the training curve is recorded beside the validation curve."""
@@ -115,11 +115,11 @@ def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
     return EventGoal(loss=imbalance.loss, stop_on=stop_on, rate=rate)
 
 
-def residual_fold(train: Samples, valid: Samples, metric: str, position: int) -> Fold:
+def residual_fold(train: Samples, valid: Samples, task: ForecastTask, position: int) -> Fold:
     """Return the rows whose future was observed, labelled with the residual on the anchor."""
-    sides = []
+    sides, ahead = [], task.horizon_steps[position]
     for side in (train, valid):
         known = side.select(~np.isnan(side.y[:, position]))
-        sides.append((known.matrix(), known.y[:, position] - anchor_of(known, metric)))
+        sides.append((known.matrix(), known.y[:, position] - anchor_of(known, task.metric, ahead)))
     (X, y), (X_valid, y_valid) = sides
     return Fold(X, y, X_valid, y_valid)

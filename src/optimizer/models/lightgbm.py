@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.models.base import Runtime
-from optimizer.models.boosting import Booster
+from optimizer.models.boosting import Booster, least_leaf
 from optimizer.models.boosting_data import EventGoal, Fitted, Fold
 from optimizer.models.progress import round_bar
 from optimizer.ranges import require_between, require_count
@@ -27,7 +27,9 @@ class LightGBM(Booster):
     num_leaves : int
         Leaves of a tree at most, at least 2.
     min_child_samples : int
-        Rows of a leaf at least.
+        Rows of a leaf at least, of events.
+    quantile_min_child_samples : int
+        The same of forecasts, but no more than 1 % of the rows.
     feature_fraction, bagging_fraction : float
         Share of features and of rows that a tree sees, in (0, 1].
     lambda_l2 : float
@@ -53,6 +55,7 @@ class LightGBM(Booster):
         *,
         num_leaves: int = 63,
         min_child_samples: int = 200,
+        quantile_min_child_samples: int = 1000,
         feature_fraction: float = 0.3,
         bagging_fraction: float = 0.8,
         lambda_l2: float = 10.0,
@@ -64,7 +67,9 @@ class LightGBM(Booster):
             require_between(f"model.{key}_fraction", value, 0.0, 1.0, fix=0.5, open_low=True)
         require_between("model.lambda_l2", lambda_l2, 0.0, fix=10.0)
         self.num_leaves = num_leaves
+        require_count("model.quantile_min_child_samples", quantile_min_child_samples, 1, fix=1000)
         self.min_child_samples = min_child_samples
+        self.quantile_min_child_samples = quantile_min_child_samples
         self.feature_fraction = feature_fraction
         self.bagging_fraction = bagging_fraction
         self.lambda_l2 = lambda_l2
@@ -101,6 +106,7 @@ class LightGBM(Booster):
         self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
     ) -> Fitted:
         params = self._params(device, runtime) | {"objective": "quantile", "metric": "quantile"}
+        params["min_data_in_leaf"] = int(least_leaf(self.quantile_min_child_samples, len(fold.y)))
         data = _datasets(fold, params, None)
         models, curves = [], {}
         for level in quantiles:

@@ -33,7 +33,7 @@ class Fitted:
     task : EventTask or ForecastTask
         What it was trained for.
     threads : int
-        Threads torch may use.
+        Threads torch uses.
     """
 
     channels: Channels

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.models.base import Runtime
-from optimizer.models.boosting import Booster
+from optimizer.models.boosting import Booster, least_leaf
 from optimizer.models.boosting_data import EventGoal, Fitted, Fold
 from optimizer.models.progress import round_bar
 from optimizer.ranges import require_between, require_count
@@ -28,7 +28,9 @@ class XGBoost(Booster):
     max_depth : int
         Levels of a tree at most, at least 1.
     min_child_weight : float
-        Sum of Hessians of a leaf at least, at least 0.
+        Sum of Hessians of a leaf at least, of events; at least 0.
+    quantile_min_child_weight : float
+        Rows of a leaf at least, of forecasts, but no more than 1 % of the rows.
     colsample_bytree, subsample : float
         Share of features and of rows that a tree sees, in (0, 1].
     reg_lambda : float
@@ -54,6 +56,7 @@ class XGBoost(Booster):
         *,
         max_depth: int = 6,
         min_child_weight: float = 5.0,
+        quantile_min_child_weight: float = 1000.0,
         colsample_bytree: float = 0.3,
         subsample: float = 0.8,
         reg_lambda: float = 10.0,
@@ -65,7 +68,11 @@ class XGBoost(Booster):
             require_between(f"model.{key}", value, 0.0, 1.0, fix=0.5, open_low=True)
         require_between("model.reg_lambda", reg_lambda, 0.0, fix=10.0)
         self.max_depth = max_depth
+        require_between(
+            "model.quantile_min_child_weight", quantile_min_child_weight, 0.0, fix=1000.0
+        )
         self.min_child_weight = min_child_weight
+        self.quantile_min_child_weight = quantile_min_child_weight
         self.colsample_bytree = colsample_bytree
         self.subsample = subsample
         self.reg_lambda = reg_lambda
@@ -105,6 +112,7 @@ class XGBoost(Booster):
             "objective": "reg:quantileerror",
             "quantile_alpha": list(quantiles),
             "eval_metric": "quantile",
+            "min_child_weight": least_leaf(self.quantile_min_child_weight, len(fold.y)),
         }
         return self._boost(params, fold, runtime, None, stops=True)
 
