@@ -250,15 +250,16 @@ def _pairs(frame: pd.DataFrame) -> Columns:
 
 def _cluster(fleet: Fleet, group: Cluster) -> Columns:
     """Aggregate per cluster and time, then take each row's aggregate by position."""
-    frame, found = fleet.frame, {}
-    cell = frame.groupby([TIMESTAMP, CLUSTER], sort=True, observed=True)
-    row = cell.ngroup().to_numpy()
-    for metric in fleet.layout.available(group.metrics):
+    metrics, found = fleet.layout.available(group.metrics), {}
+    frame = fleet.frame[[TIMESTAMP, CLUSTER, *metrics]]
+    busy = {f"busy_{m}": (frame[m] >= 0.8).where(frame[m].notna()).astype(float) for m in metrics}
+    cell = frame.assign(**busy).groupby([TIMESTAMP, CLUSTER], sort=True, observed=True)
+    row = cell.ngroup().fillna(-1).to_numpy(np.int64)
+    for metric in metrics:
         values = frame[metric]
         table = cell[metric].agg(["mean", "max", "count"])
         table["std"] = cell[metric].std(ddof=0)
-        busy = (values >= 0.8).where(values.notna()).astype(float)
-        table["above_80"] = busy.groupby(row).mean().to_numpy()[: len(table)]
+        table["above_80"] = cell[f"busy_{metric}"].mean()
         for kind in ("mean", "max", "std", "above_80"):
             found[f"cluster_{metric}_{kind}"] = _take(table[kind], row)
         found[f"cluster_{metric}_distance"] = values - found[f"cluster_{metric}_mean"]

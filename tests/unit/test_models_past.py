@@ -52,7 +52,7 @@ def test_anchor_is_the_value_now_or_the_last_of_the_day_or_zero() -> None:
     panel = panel_of(cpu)
     rows = np.array([0, 1, 2, 26, 27])
     samples = Samples(panel, tiny_table(panel), rows, np.zeros(5, dtype=np.float32))
-    np.testing.assert_allclose(anchor_of(samples, CPU, 1), [0.4, 0.4, 0.6, 0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(anchor_of(samples, CPU), [0.4, 0.4, 0.6, 0.6, 0.0], rtol=1e-6)
 
 
 def test_eight_features_equal_hand_computed() -> None:
@@ -80,12 +80,3 @@ def test_eight_features_do_not_see_the_future() -> None:
     before = eight_features(panel, CPU, service, step)
     panel.values[:, :, 40:] = 99.0
     np.testing.assert_array_equal(eight_features(panel, CPU, service, step), before)
-
-
-def test_anchor_a_day_ahead_is_the_mean_of_this_hour_on_the_last_days() -> None:
-    panel = tiny_panel(3, 240, seed=3)
-    table = tiny_table(panel)
-    rows = np.flatnonzero(table.step == 200)
-    samples = Samples(panel, table, rows, np.zeros((len(rows), 1), dtype=np.float32))
-    past = [panel.at(CPU, samples.service, samples.step - 24 * k) for k in range(7)]
-    np.testing.assert_allclose(anchor_of(samples, CPU, 24), np.nanmean(past, axis=0), rtol=1e-5)

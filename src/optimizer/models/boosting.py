@@ -74,7 +74,6 @@ class Booster(ABC):
         self._fitted: tuple[Fitted, ...] = ()
         self._names: tuple[str, ...] = ()
         self._metric = ""
-        self._ahead: tuple[int, ...] = ()
         self._threads = 1
 
     def fit_events(
@@ -116,7 +115,6 @@ class Booster(ABC):
     ) -> TrainingLog:
         """Learn one model of the residual per horizon, from rows whose future was observed."""
         self._begin(train, task.metric, runtime)
-        self._ahead = task.horizon_steps
         fitted: list[Fitted] = []
         curves: dict[str, list[float]] = {}
         for position, horizon in enumerate(task.horizons):
@@ -130,13 +128,12 @@ class Booster(ABC):
 
     def predict_quantiles(self, samples: Samples) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
-        anchors = [anchor_of(samples, self._metric, ahead) for ahead in self._ahead]
-        anchor = np.stack(anchors, axis=1)
+        anchor = anchor_of(samples, self._metric)
         parts = []
         for part in _chunks(len(samples)):
             X = self._matrix(samples, part)
             residual = np.stack([self._quantiles(one.model, X) for one in self._fitted], axis=1)
-            parts.append(np.sort(residual + anchor[part, :, None], axis=-1))
+            parts.append(np.sort(residual + anchor[part, None, None], axis=-1))
         joined: FloatArray = np.maximum(np.concatenate(parts), 0.0).astype(np.float32)
         return joined
 

@@ -117,9 +117,9 @@ def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
 
 def residual_fold(train: Samples, valid: Samples, task: ForecastTask, position: int) -> Fold:
     """Return the rows whose future was observed, labelled with the residual on the anchor."""
-    sides, ahead = [], task.horizon_steps[position]
+    sides = []
     for side in (train, valid):
         known = side.select(~np.isnan(side.y[:, position]))
-        sides.append((known.matrix(), known.y[:, position] - anchor_of(known, task.metric, ahead)))
+        sides.append((known.matrix(), known.y[:, position] - anchor_of(known, task.metric)))
     (X, y), (X_valid, y_valid) = sides
     return Fold(X, y, X_valid, y_valid)

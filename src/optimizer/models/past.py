@@ -44,29 +44,15 @@ def last_observed(values: FloatArray, max_age: int | None = None) -> FloatArray:
     return np.where(usable, found, np.float32(np.nan))
 
 
-def anchor_of(samples: Samples, metric: str, ahead: int) -> FloatArray:
+def anchor_of(samples: Samples, metric: str) -> FloatArray:
     """Return the value that residuals are counted from, shape ``(n,)``, never NaN.
 
-    Below a day ahead it is the last value observed within 24 hours up to t, from a day on the
-    mean of the last seven days at the target's time of day: by then the present level tells
-    little. Only where there is neither it is 0, and the residual is then the value itself.
-
-    Parameters
-    ----------
-    samples : Samples
-        The rows; steps up to t are read.
-    metric : str
-        The metric forecast.
-    ahead : int
-        Horizon in steps.
+    It is the last value observed within 24 hours up to t. Only where there is none it is 0,
+    and the residual is then the value itself.
     """
-    panel, day = samples.panel, count_steps(DAY, samples.panel.step)
-    values = panel.metric(metric)
-    last = gather(last_observed(values, day), samples.service, samples.step)
-    if ahead >= day:
-        usual = same_hour_mean(values, samples.service, samples.step, ahead, day, 7)
-        last = np.where(np.isnan(usual), last, usual)
-    return np.nan_to_num(last)
+    panel = samples.panel
+    grid = last_observed(panel.metric(metric), count_steps(DAY, panel.step))
+    return np.nan_to_num(gather(grid, samples.service, samples.step))
 
 
 def gather(grid: FloatArray, service: IntArray, step: NDArray[np.integer]) -> FloatArray:
