@@ -169,7 +169,7 @@ def _lags(fleet: Fleet, group: Lags) -> Columns:
 
 
 def _seasonal(fleet: Fleet, group: Seasonal) -> Columns:
-    found = {}
+    found: Columns = {}
     day, lead = fleet.layout.steps("24h"), fleet.layout.steps(group.lead)
     for metric in fleet.layout.available(group.metrics):
         past = {
@@ -268,9 +268,7 @@ def _cluster(fleet: Fleet, group: Cluster) -> Columns:
     return found
 
 
-def _cluster_cpu(
-    fleet: Fleet, group: Cluster, table: pd.DataFrame, row: NDArray[np.int64]
-) -> Columns:
+def _cluster_cpu(fleet: Fleet, group: Cluster, table: pd.DataFrame, row: NDArray[Any]) -> Columns:
     """Return the features of the cluster's mean CPU over time."""
     found = {"cluster_size": _take(table["count"].astype(float), row)}
     total = _take(table["mean"] * table["count"], row)
@@ -290,7 +288,7 @@ def _long(wide: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
     return wide.stack(future_stack=True).reindex(table.index)
 
 
-def _take(aggregate: pd.Series, row: NDArray[np.int64]) -> pd.Series:
+def _take(aggregate: pd.Series, row: NDArray[Any]) -> pd.Series:
     """Return each row's aggregate; NaN for rows before a service's first one (-1)."""
     taken = aggregate.to_numpy()[row]
     return pd.Series(np.where(row >= 0, taken, np.nan))

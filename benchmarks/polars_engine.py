@@ -51,7 +51,8 @@ def prepare(panel: Panel, groups: Sequence[FeatureGroup]) -> tuple[Any, ...]:
 
 def compute(frame: pl.DataFrame, layout: Layout, groups: Sequence[Any]) -> pl.DataFrame:
     """Return every feature of the groups, float32."""
-    along, across = {}, {}
+    along: Expressions = {}
+    across: Expressions = {}
     for group in groups:
         along |= ALONG.get(type(group), _nothing)(layout, group)
         across |= ACROSS.get(type(group), _nothing)(layout, group)
@@ -126,7 +127,7 @@ def _lags(layout: Layout, group: Lags) -> Expressions:
 
 
 def _seasonal(layout: Layout, group: Seasonal) -> Expressions:
-    found = {}
+    found: Expressions = {}
     day, lead = layout.steps("24h"), layout.steps(group.lead)
     for metric in layout.available(group.metrics):
         lags = {k: k * day - lead for k in range(1, group.days + 1)}

@@ -55,7 +55,7 @@ class Size:
 
 
 SIZES = (
-    Size(services=200, ratio=15.0, warm_gib=2.0),
+    Size(services=200, ratio=15.0, warm_gib=1.5),
     Size(services=1000, ratio=10.0, warm_gib=6.0),
 )
 
@@ -136,7 +136,7 @@ def compare(size: Size, *, subset: bool) -> list[Row]:
 
 def median(runs: list[dict[str, Any]], *keys: str) -> float:
     """Return the median over the runs of the sum of the keys."""
-    return statistics.median(sum(figures[key] for key in keys) for figures in runs)
+    return float(statistics.median(sum(figures[key] for key in keys) for figures in runs))
 
 
 def run(engine: str, size: Size, *, subset: bool, save: Path | None = None) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def build(node: dict[str, Any], key: str) -> Any:
         while cause is not None and not isinstance(cause, OptimizerError):
             cause = cause.__cause__
         if isinstance(cause, OptimizerError):
-            raise cause from None
+            raise _placed(cause, key) from None
         arguments = {k: v for k, v in node.items() if k != "_target_"}
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(
@@ -184,6 +184,15 @@ def build(node: dict[str, Any], key: str) -> Any:
             allowed=f"what {node['_target_']} accepts",
             fix=f"correct the value of {key}.<argument>",
         ) from error
+
+
+def _placed(error: OptimizerError, key: str) -> OptimizerError:
+    """Return the error under the node's own key: one class may serve several nodes."""
+    if "." not in key:
+        return error
+    home = r"\bmodel\." if key.startswith("baselines.") else r"\bfeatures\.groups\.\w+\."
+    offender, fix = (re.sub(home, f"{key}.", text) for text in (error.offender, error.fix))
+    return type(error)(offender, seen=error.seen, allowed=error.allowed, fix=fix)
 
 
 def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,15 +17,21 @@ from optimizer.features.panel import build_panel
 from optimizer.models.base import EventClassifier, Forecaster
 from optimizer.training import fit_model
 
-TINY = ["data.n_services=10", "data.n_clusters=2", "data.days=40", "threads=1", "features=core"]
+TINY = ["data.n_services=10", "data.n_clusters=2", "data.days=30", "threads=1", "features=core"]
 SMALL = {
-    "model.rounds": 40,
-    "model.learning_rate": 0.1,
-    "model.min_child_samples": 10,
-    "model.hidden_size": 16,
-    "model.max_epochs": 6,
+    "rounds": 40,
+    "min_child_samples": 10,
+    "hidden_size": 12,
+    "batch_size": 256,
+    "max_epochs": 5,
 }
+FAST = {"rounds": 0.1, "max_epochs": 0.02}
+"""Learning rates of models that count rounds, and of those that count epochs."""
 EVALUATION = ["evaluation.bootstrap_resamples=0"]
+QUESTION = {
+    "scale_event": ["target=scale_event"],
+    "utilization": ["target=utilization", "target.quantiles=[0.1,0.5,0.9]"],
+}
 
 
 def serves_both(name: str) -> bool:
@@ -33,21 +39,25 @@ def serves_both(name: str) -> bool:
     return isinstance(model, EventClassifier) and isinstance(model, Forecaster)
 
 
+TARGETS = [path.stem for path in sorted((CONF_DIR / "target").glob("*.yaml"))]
 MODELS = [path.stem for path in sorted((CONF_DIR / "model").glob("*.yaml"))]
-TRAINED = [n for n in MODELS if serves_both(n) and n not in {"persistence", "same_hour_mean"}]
+BASELINES = {n for t in TARGETS for n in load_config([f"target={t}"]).baselines}
+TRAINED = [name for name in MODELS if serves_both(name) and name not in BASELINES]
 STRATEGIES = [path.stem for path in sorted((CONF_DIR / "imbalance").glob("*.yaml"))]
 
 
 @cache
 def experiment(target: str) -> Experiment:
-    parts = build_components(load_config([*TINY, *EVALUATION, f"target={target}"]))
+    parts = build_components(load_config([*TINY, *EVALUATION, *QUESTION[target]]))
     panel = build_panel(parts.source.load())
     return build_experiment(parts, panel, compute_features(panel, parts.groups))
 
 
 def small(model: str) -> list[str]:
     known = load_config([f"model={model}"]).model
-    return [f"{key}={value}" for key, value in SMALL.items() if key.split(".")[1] in known]
+    sizes = {key: value for key, value in SMALL.items() if key in known}
+    rates = [f"model.learning_rate={rate}" for key, rate in FAST.items() if key in known]
+    return [*(f"model.{key}={value}" for key, value in sizes.items()), *rates]
 
 
 def test_five_models_and_six_strategies_are_found() -> None:
@@ -77,7 +87,7 @@ def test_events_beat_a_constant_and_leave_other_folds_alone(model: str, strategy
 @pytest.mark.parametrize("model", TRAINED)
 def test_forecasts_beat_a_constant(model: str) -> None:
     config = load_config(
-        [*TINY, *EVALUATION, "target=utilization", f"model={model}", *small(model)]
+        [*TINY, *EVALUATION, *QUESTION["utilization"], f"model={model}", *small(model)]
     )
     parts, found = build_components(config), experiment("utilization")
     fold, task = found.folds[0], found.recipe.task

@@ -170,6 +170,21 @@ def test_wrong_value_names_its_key_what_is_allowed_and_a_fix(override: str, offe
     assert error.fix
 
 
+@pytest.mark.parametrize(
+    ("override", "fix"),
+    [
+        ("baselines.logistic.C=-1", "set baselines.logistic.C=1"),
+        ("baselines.same_hour_mean.days=0", "set baselines.same_hour_mean.days=7"),
+        ("features.groups.same_time.lead=25h", "set features.groups.same_time.lead=1h"),
+    ],
+)
+def test_wrong_value_of_a_class_in_two_places_names_the_place_that_was_set(
+    override: str, fix: str
+) -> None:
+    error = refusal(override)
+    assert (error.offender, error.fix) == (override.split("=", maxsplit=1)[0], fix)
+
+
 @pytest.mark.parametrize("override", ["model", "model=lightgbm=", "=3", "model=null"])
 def test_no_override_at_all_is_shown_as_given(override: str) -> None:
     error = refusal(override)

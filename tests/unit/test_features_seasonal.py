@@ -61,6 +61,10 @@ def test_seasonal_wrong_setting_is_named(arguments: dict, key: str) -> None:
     assert caught.value.offender == f"features.groups.seasonal.{key}"
 
 
-def test_seasonal_lead_of_a_day_reads_the_present_and_no_later_step() -> None:
-    found = feature_grid(panel_of(CLOCK), Seasonal(days=1, lead="24h"))
-    np.testing.assert_array_equal(found[f"{CPU}_same_hour_1d"], CLOCK)
+def test_seasonal_lead_of_a_day_is_this_hour_of_the_last_days() -> None:
+    group = Seasonal(days=3, lead="24h", label="same_time")
+    found = feature_grid(panel_of(CLOCK), group)
+    assert f"{CPU}_same_time_1d" not in found  # that is the value now
+    assert found[f"{CPU}_same_time_2d"][0, 75] == 75 - 24
+    assert found[f"{CPU}_same_time_mean_3d"][0, 75] == 75 - 24
+    assert found[f"{CPU}_same_time_max_3d"][0, 75] == 75

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from optimizer.features.panel import FloatArray, Panel
 from optimizer.features.table import FeatureSpec
 
 Array = NDArray[Any]
+T = TypeVar("T")
 EPSILON = 1e-3
 """Smallest denominator of a ratio of fractions: idle services must not divide by noise."""
 
@@ -72,7 +73,7 @@ class Block:
         self.panel = panel
         self.services = services
         self.shared = shared
-        self._memo: dict[Hashable, Array] = {}
+        self._memo: dict[Hashable, Any] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,13 +97,20 @@ class Block:
 
     def filled(self, name: str) -> Array:
         """Return the metric with 0 in its gaps, float32: what sums need."""
-        return self.remember(("filled", name), lambda: np.nan_to_num(self.metric(name)))
 
-    def remember(self, key: Hashable, compute: Callable[[], Array]) -> Array:
+        def compute() -> Array:
+            values = self.metric(name).copy()
+            values[np.isnan(values)] = 0
+            return values
+
+        return self.remember(("filled", name), compute)
+
+    def remember(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return a result of this block, computed once."""
         if key not in self._memo:
             self._memo[key] = compute()
-        return self._memo[key]
+        result: T = self._memo[key]
+        return result
 
 
 Compute = Callable[[Block], Array]
@@ -182,5 +190,6 @@ def shift(values: Array, steps: int) -> Array:
 
 
 def divide(numerator: Array, denominator: Array, floor: float = EPSILON) -> Array:
-    """Return the ratio with the denominator held at ``floor`` or above."""
-    return numerator / np.maximum(denominator, floor)
+    """Return the ratio, taken in float32, with the denominator held at ``floor`` or above."""
+    lower = np.maximum(denominator.astype(np.float32, copy=False), np.float32(floor))
+    return numerator.astype(np.float32, copy=False) / lower

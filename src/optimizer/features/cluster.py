@@ -24,6 +24,7 @@ from optimizer.features.table import FeatureSpec
 from optimizer.features.windows import moving_mean
 
 UNITS = {"mean": "fraction", "max": "fraction", "std": "fraction", "above_80": "fraction"}
+BUSY = 0.8
 
 
 @dataclass(frozen=True)
@@ -100,21 +101,23 @@ def aggregate_clusters(panel: Panel, metric: str) -> dict[str, Array]:
     """
     shape = (len(panel.cluster_names), panel.n_steps)
     out = {kind: np.full(shape, np.nan) for kind in ("count", *UNITS)}
-    values = panel.metric(metric)
     for code in range(shape[0]):
         members = (panel.clusters == code).any(axis=1)
-        inside = (panel.clusters[members] == code) & ~np.isnan(values[members])
-        seen = np.where(inside, values[members], 0.0).astype(np.float64)
-        count = inside.sum(axis=0).astype(np.float64)
+        values = panel.metric(metric)[members]
+        values[panel.clusters[members] != code] = np.nan
+        gaps = np.isnan(values)
+        out["max"][code] = np.fmax.reduce(values, axis=0, initial=np.nan)
+        busy = np.count_nonzero(values >= BUSY, axis=0)
+        values[gaps] = 0
+        count = np.count_nonzero(~gaps, axis=0)
         known = np.where(count > 0, count, np.nan)
-        mean = seen.sum(axis=0) / known
-        spread = np.where(inside, seen - mean, 0.0)
+        mean = values.sum(axis=0, dtype=np.float64) / known
+        spread = values - mean
+        spread[gaps] = 0
         out["count"][code] = count
         out["mean"][code] = mean
-        out["std"][code] = np.sqrt((spread**2).sum(axis=0) / known)
-        out["max"][code] = np.where(inside, seen, -np.inf).max(axis=0, initial=-np.inf)
-        out["above_80"][code] = ((seen >= 0.8) & inside).sum(axis=0) / known
-    out["max"][~np.isfinite(out["max"])] = np.nan
+        out["std"][code] = np.sqrt(np.einsum("ij,ij->j", spread, spread) / known)
+        out["above_80"][code] = busy / known
     return out
 
 

@@ -82,22 +82,33 @@ def compute_features(
         for start in range(0, panel.n_services, size):
             stop = min(start + size, panel.n_services)
             rows = out[:, bounds[start] : bounds[stop]]
-            for members in by_source.values():
-                _write_block(Block(panel, slice(start, stop), shared), members, rows)
+            _write_block(panel, slice(start, stop), list(by_source.values()), shared, rows)
     return FeatureTable(
         out, tuple(f.spec for f in features), service.astype(np.int32), step.astype(np.int32)
     )
 
 
-def _write_block(block: Block, features: dict[int, Feature], out: FloatArray) -> None:
-    """Compute features of one source, whose intermediate results then leave the cache."""
-    present = block.panel.present[block.services]
+def _write_block(
+    panel: Panel,
+    services: slice,
+    by_source: list[dict[int, Feature]],
+    shared: dict[Hashable, Any],
+    out: FloatArray,
+) -> None:
+    """Compute all features of a few services.
+
+    Features of the same source share a block's intermediate results, which are dropped before
+    the next source: what is written next then still lies in the processor's cache.
+    """
+    present = panel.present[services]
     cells = None if present.all() else np.flatnonzero(present)
-    for index, feature in features.items():
-        values = feature.compute(block)
-        if values.shape != block.shape:
-            values = np.broadcast_to(values, block.shape)
-        out[index] = values.ravel() if cells is None else values.ravel()[cells]
+    for features in by_source:
+        block = Block(panel, services, shared)
+        for index, feature in features.items():
+            values = feature.compute(block)
+            if values.shape != block.shape:
+                values = np.broadcast_to(values, block.shape)
+            out[index] = values.ravel() if cells is None else values.ravel()[cells]
 
 
 def longest_lookback(specs: Sequence[FeatureSpec]) -> pd.Timedelta:

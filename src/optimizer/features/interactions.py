@@ -107,7 +107,7 @@ def _pairs() -> list[Recipe]:
 
 
 def _zscore(steps: int) -> Compute:
-    return lambda b: divide(b.metric(CPU) - window_mean(b, CPU, steps), window_std(b, CPU, steps))
+    return lambda b: divide(b.wide(CPU) - window_mean(b, CPU, steps), window_std(b, CPU, steps))
 
 
 def _position(steps: int) -> Compute:

@@ -9,7 +9,7 @@ import numpy as np
 
 from optimizer.columns import CPU
 from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout
-from optimizer.features.windows import fold, hole, window_count
+from optimizer.features.windows import hole, moving_count, running_count, widen, window_count
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,15 @@ class Pressure(FeatureGroup):
             found.append(Feature(spec, self._age(level, layout.steps(longest))))
         return found
 
-    def _above(self, block: Block, level: float) -> Array:
-        """Return 1 where the metric is at or above the level, 0 elsewhere and in gaps."""
-        return block.remember(
-            ("above", self.metric, level),
-            lambda: (block.metric(self.metric) >= level).astype(np.float32),
-        )
-
     def _share(self, level: float, steps: int) -> Compute:
         def compute(block: Block) -> Array:
-            above = fold(self._above(block, level), steps, np.add)
-            return above / window_count(block, self.metric, steps) + hole(block, self.metric, steps)
+            running = block.remember(
+                ("above", self.metric, level),
+                lambda: running_count(block.metric(self.metric) >= level),
+            )
+            above = moving_count(running, steps)
+            seen = window_count(block, self.metric, steps)
+            return above / seen + hole(block, self.metric, steps)
 
         return compute
 
@@ -74,7 +72,8 @@ class Pressure(FeatureGroup):
         def compute(block: Block) -> Array:
             # the clock starts above the window's length, so that 0 stands for never
             clock = np.arange(steps + 1, steps + 1 + block.panel.n_steps, dtype=np.float32)
-            last = fold(self._above(block, level) * clock, steps, np.maximum)
+            reached = (block.metric(self.metric) >= level) * clock
+            last = widen(reached, 1, steps, np.maximum)
             return np.minimum(clock - last, np.float32(steps)) / np.float32(steps)
 
         return compute

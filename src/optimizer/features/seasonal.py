@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
 from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, shift
 from optimizer.ranges import require_count
+
+Reduce = Callable[[Block, str, int, int], Array]
 
 
 @dataclass(frozen=True)
@@ -58,51 +61,46 @@ class Seasonal(FeatureGroup):
         found = []
         for metric in layout.available(self.metrics):
             unit = METRICS[metric].unit
-            lags = [self._lag(layout, day) for day in range(1, self.days + 1)]
+            day, lead = layout.steps("24h"), layout.steps(self.lead)
             if metric == CPU:
-                for day, lag in enumerate(lags, start=1):
-                    if lag == 0:
+                for k in range(1, self.days + 1):
+                    if k * day == lead:
                         continue  # the value now, which the group workload has
-                    spec = self.spec(f"{metric}_{self.label}_{day}d", unit, f"{day}d", (metric,))
-                    found.append(Feature(spec, self._one(metric, lag)))
+                    spec = self.spec(f"{metric}_{self.label}_{k}d", unit, f"{k}d", (metric,))
+                    found.append(Feature(spec, _one(metric, k * day - lead)))
             for kind, reduce in (("mean", _mean), ("max", _max)):
-                spec = self.spec(
-                    f"{metric}_{self.label}_{kind}_{self.days}d", unit, f"{self.days}d", (metric,)
-                )
-                found.append(Feature(spec, reduce(metric, lags)))
+                name = f"{metric}_{self.label}_{kind}_{self.days}d"
+                spec = self.spec(name, unit, f"{self.days}d", (metric,))
+                found.append(Feature(spec, self._many(metric, day, day - lead, reduce)))
         return found
 
-    def _lag(self, layout: Layout, day: int) -> int:
-        """Return the lag of a day in steps, never negative: the future stays closed."""
-        return max(0, day * layout.steps("24h") - layout.steps(self.lead))
+    def _many(self, metric: str, day: int, lag: int, reduce: Reduce) -> Compute:
+        """Return what the days that end ``lag`` steps ago reduce to; leads share the days."""
 
-    def _one(self, metric: str, lag: int) -> Compute:
-        return lambda block: shift(block.metric(metric), lag)
+        def compute(block: Block) -> Array:
+            key = (reduce.__name__, metric, day, self.days)
+            days = block.remember(key, lambda: reduce(block, metric, day, self.days))
+            return shift(days, lag)
 
-
-def _mean(metric: str, lags: list[int]) -> Compute:
-    """Return the mean of the observed days, float32."""
-
-    def compute(block: Block) -> Array:
-        total = np.zeros(block.shape, dtype=np.float32)
-        count = np.zeros(block.shape, dtype=np.float32)
-        for lag in lags:
-            known = max(0, block.shape[1] - lag)
-            total[:, lag:] += block.filled(metric)[:, :known]
-            count[:, lag:] += block.seen(metric)[:, :known]
-        return total / count
-
-    return compute
+        return compute
 
 
-def _max(metric: str, lags: list[int]) -> Compute:
-    """Return the maximum of the observed days."""
+def _one(metric: str, lag: int) -> Compute:
+    return lambda block: shift(block.metric(metric), lag)
 
-    def compute(block: Block) -> Array:
-        result = np.full(block.shape, np.nan, dtype=np.float32)
-        for lag in lags:
-            known = block.metric(metric)[:, : max(0, block.shape[1] - lag)]
-            np.fmax(result[:, lag:], known, out=result[:, lag:])
-        return result
 
-    return compute
+def _mean(block: Block, metric: str, day: int, days: int) -> Array:
+    """Return the mean of the values now and at this time of the days before, where observed."""
+    total, count = block.filled(metric).copy(), block.seen(metric).copy()
+    for lag in range(day, days * day, day):
+        total[:, lag:] += block.filled(metric)[:, :-lag]
+        count[:, lag:] += block.seen(metric)[:, :-lag]
+    return total / count
+
+
+def _max(block: Block, metric: str, day: int, days: int) -> Array:
+    """Return the maximum of the values now and at this time of the days before."""
+    result = block.metric(metric).copy()
+    for lag in range(day, days * day, day):
+        np.fmax(result[:, lag:], block.metric(metric)[:, :-lag], out=result[:, lag:])
+    return result
