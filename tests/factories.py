@@ -97,7 +97,10 @@ def tiny_table(panel: Panel) -> FeatureTable:
     hour = (panel.timestamps.astype("datetime64[h]").astype(np.int64) % 24).astype(np.float32)
     columns["hour"] = np.broadcast_to(hour, cpu.shape)
     service, step = np.nonzero(panel.present)
-    specs = tuple(FeatureSpec(name, "tiny", "fraction", "24h", (CPU,)) for name in columns)
+    specs = tuple(
+        FeatureSpec(name, "tiny", "fraction", "24h", (CPU,), "workload_features")
+        for name in columns
+    )
     values = np.stack([column[service, step] for column in columns.values()])
     return FeatureTable(
         values=values.astype(np.float32),

@@ -9,6 +9,7 @@ from factories import feature_grid, metrics_panel
 from optimizer.columns import CPU, MEMORY
 from optimizer.errors import ConfigError
 from optimizer.features.cluster import Cluster, aggregate_clusters
+from optimizer.features.workload import Workload
 
 NAN = np.nan
 VALUES = [[0.2, 0.4, 0.8], [0.4, NAN, 0.9], [1.0, 1.0, 1.0]]
@@ -17,7 +18,7 @@ GROUP = Cluster(metrics=[CPU, MEMORY], lags=["1h"], windows=["2h"])
 
 
 def test_cluster_aggregates_are_over_observed_members() -> None:
-    found = feature_grid(PANEL, GROUP)
+    found = feature_grid(PANEL, Workload(), GROUP)
     np.testing.assert_allclose(found[f"cluster_{CPU}_mean"][0], [0.3, 0.4, 0.85], rtol=1e-6)
     np.testing.assert_allclose(found[f"cluster_{CPU}_max"][1], [0.4, 0.4, 0.9], rtol=1e-6)
     np.testing.assert_allclose(found[f"cluster_{CPU}_std"][0], [0.1, 0, 0.05], atol=1e-6)
@@ -26,7 +27,7 @@ def test_cluster_aggregates_are_over_observed_members() -> None:
 
 
 def test_cluster_place_of_the_service_in_it() -> None:
-    found = feature_grid(PANEL, GROUP)
+    found = feature_grid(PANEL, Workload(), GROUP)
     np.testing.assert_allclose(
         found[f"cluster_{CPU}_distance"][1], [0.1, NAN, 0.05], rtol=1e-5, atol=1e-7
     )
@@ -37,7 +38,7 @@ def test_cluster_place_of_the_service_in_it() -> None:
 
 
 def test_cluster_difference_and_window_of_the_mean() -> None:
-    found = feature_grid(PANEL, GROUP)
+    found = feature_grid(PANEL, Workload(), GROUP)
     np.testing.assert_allclose(found[f"cluster_{CPU}_mean_diff_1h"][0], [NAN, 0.1, 0.45], rtol=1e-5)
     np.testing.assert_allclose(found[f"cluster_{CPU}_mean_2h"][0], [NAN, 0.35, 0.625], rtol=1e-5)
 
@@ -53,16 +54,17 @@ def test_cluster_without_an_observed_service_is_unknown() -> None:
 
 def test_cluster_of_a_service_that_moved_is_the_one_it_was_in() -> None:
     moved = metrics_panel({CPU: VALUES}, clusters=[[0, 0, 0], [0, 0, 1], [1, 1, 1]])
-    found = feature_grid(moved, GROUP)
+    found = feature_grid(moved, Workload(), GROUP)
     np.testing.assert_allclose(found[f"cluster_{CPU}_mean"][1], [0.3, 0.4, 0.95], rtol=1e-6)
     np.testing.assert_allclose(found[f"cluster_{CPU}_mean"][0], [0.3, 0.4, 0.8], rtol=1e-6)
 
 
 def test_cluster_absent_metric_drops_out() -> None:
-    names = feature_grid(PANEL, GROUP)
+    names = feature_grid(PANEL, Workload(), GROUP)
     assert not [name for name in names if MEMORY in name]
     memory = metrics_panel({MEMORY: VALUES}, clusters=[0, 0, 1])
-    assert set(feature_grid(memory, GROUP)) == {
+    found = set(feature_grid(memory, Workload(), GROUP))
+    assert found == {MEMORY} | {
         f"cluster_{MEMORY}_{kind}" for kind in ("mean", "max", "std", "above_80", "distance")
     }
 

@@ -8,7 +8,7 @@ than a quarter of them (at least two) were.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -20,7 +20,7 @@ from optimizer.columns import LABELS, METRICS
 from optimizer.durations import count_steps, format_duration, parse_duration
 from optimizer.errors import ConfigError
 from optimizer.features.panel import FloatArray, Panel
-from optimizer.features.table import FeatureSpec
+from optimizer.features.table import ON_DEMAND_VIEW, FeatureSpec
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -133,20 +133,63 @@ class Feature:
     compute: Compute
 
 
+Derive = Callable[..., Array]
+"""Takes one float32 array per input, all of one shape, and returns an array of that shape."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A feature of other features of the same row, which therefore need not be stored.
+
+    Training, batch and online reads call the same function on the same float32 values.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Its ``inputs`` name the features it is derived from.
+    derive : Derive
+        One argument per input.
+    """
+
+    spec: FeatureSpec
+    derive: Derive
+
+
+Planned = Sequence[Feature | Derived]
+"""What a group offers on a layout: stored and derived features, in order."""
+
+
 class FeatureGroup(ABC):
-    """A set of features that belong together and can be chosen or left out together."""
+    """A set of features that belong together and can be chosen or left out together.
+
+    ``view`` is the feature view of the store that keeps them, ``scope`` the entity it is keyed
+    by: ``"service"``, or ``"cluster"`` where all services of a cluster share the values.
+    """
 
     name: ClassVar[str]
+    view: ClassVar[str]
+    scope: ClassVar[str] = "service"
 
     @abstractmethod
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the features that this telemetry allows; empty if its metrics are absent."""
 
-    def spec(
-        self, name: str, unit: str, lookback: str, source: tuple[str, ...], scope: str = "service"
-    ) -> FeatureSpec:
-        """Return a spec that carries this group's name."""
-        return FeatureSpec(name, self.name, unit, lookback, source, scope)
+    def spec(self, name: str, unit: str, lookback: str, source: tuple[str, ...]) -> FeatureSpec:
+        """Return the spec of a stored feature, which carries this group's name and view."""
+        return FeatureSpec(name, self.name, unit, lookback, source, self.view, self.scope)
+
+    def derived(
+        self,
+        name: str,
+        unit: str,
+        lookback: str,
+        source: tuple[str, ...],
+        inputs: tuple[str, ...],
+        derive: Derive,
+    ) -> Derived:
+        """Return a feature that is derived on demand from others, of whatever group."""
+        spec = FeatureSpec(name, self.name, unit, lookback, source, ON_DEMAND_VIEW, inputs=inputs)
+        return Derived(spec, derive)
 
     def check_metrics(self, argument: str, names: Iterable[str]) -> None:
         """Raise unless every name is a metric that features may be made of.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optimizer.errors import ConfigError
-from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 
 Clock = Callable[[pd.DatetimeIndex], Any]
 
@@ -33,6 +33,8 @@ class Calendar(FeatureGroup):
     country: str = "US"
     timezone: str = "UTC"
     name: ClassVar[str] = "calendar"
+    view: ClassVar[str] = "temporal_features"
+    scope: ClassVar[str] = "cluster"
 
     def __post_init__(self) -> None:
         """Check the time zone and country."""
@@ -55,7 +57,7 @@ class Calendar(FeatureGroup):
                 fix="set features.groups.calendar.country=US",
             )
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the calendar features; they need no metric."""
         cycles: dict[str, Clock] = {
             "hour": lambda t: (t.hour + t.minute / 60) / 24,

@@ -13,9 +13,12 @@ from optimizer.features.base import (
     Array,
     Block,
     Compute,
+    Derive,
+    Derived,
     Feature,
     FeatureGroup,
     Layout,
+    Planned,
     divide,
     shift,
 )
@@ -48,6 +51,8 @@ class Cluster(FeatureGroup):
     lags: list[str] = field(default_factory=lambda: ["1h", "24h"])
     windows: list[str] = field(default_factory=lambda: ["6h", "24h"])
     name: ClassVar[str] = "cluster"
+    view: ClassVar[str] = "cluster_features"
+    scope: ClassVar[str] = "cluster"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -56,21 +61,20 @@ class Cluster(FeatureGroup):
             for duration in getattr(self, argument):
                 self.check_durations(argument, duration)
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the aggregates of the metrics that the telemetry has."""
-        found = []
+        found: list[Feature | Derived] = []
         for metric in layout.available(self.metrics):
             for kind, unit in UNITS.items():
                 spec = self._spec(f"{metric}_{kind}", unit, "0h", metric)
                 found.append(Feature(spec, _gather(metric, kind)))
-            spec = self._spec(f"{metric}_distance", "fraction", "0h", metric)
-            found.append(Feature(spec, _distance(metric)))
+            found.append(self._place(metric, "distance", (f"cluster_{metric}_mean",), np.subtract))
         if not layout.available([CPU]):
             return found
-        spec = self._spec(f"{CPU}_share", "fraction", "0h", CPU)
-        found.append(Feature(spec, _share))
         spec = self._spec("size", "services", "0h", CPU)
         found.append(Feature(spec, _gather(CPU, "count")))
+        if CPU in self.metrics:
+            found.append(self._place(CPU, "share", (f"cluster_{CPU}_mean", "cluster_size"), _share))
         for lag in self.lags:
             spec = self._spec(f"{CPU}_mean_diff_{lag}", "fraction", lag, CPU)
             found.append(Feature(spec, _difference(layout.steps(lag))))
@@ -80,7 +84,12 @@ class Cluster(FeatureGroup):
         return found
 
     def _spec(self, name: str, unit: str, lookback: str, metric: str) -> FeatureSpec:
-        return self.spec(f"cluster_{name}", unit, lookback, (metric,), scope="cluster")
+        return self.spec(f"cluster_{name}", unit, lookback, (metric,))
+
+    def _place(self, metric: str, kind: str, of: tuple[str, ...], derive: Derive) -> Derived:
+        """Return the service's place in its cluster, from its own value and the cluster's."""
+        name = f"cluster_{metric}_{kind}"
+        return self.derived(name, "fraction", "0h", (metric,), (metric, *of), derive)
 
 
 def aggregate_clusters(panel: Panel, metric: str) -> dict[str, Array]:
@@ -162,14 +171,9 @@ def _gather(metric: str, kind: str) -> Compute:
     return compute
 
 
-def _distance(metric: str) -> Compute:
-    return lambda block: block.metric(metric) - _gather(metric, "mean")(block)
-
-
-def _share(block: Block) -> Array:
+def _share(now: Array, mean: Array, size: Array) -> Array:
     """Return the service's part of the cluster's summed CPU utilisation."""
-    total = _gather(CPU, "mean")(block) * _gather(CPU, "count")(block)
-    return divide(block.metric(CPU), total)
+    return divide(now, mean * size)
 
 
 def _difference(steps: int) -> Compute:

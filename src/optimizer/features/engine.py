@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from optimizer.errors import ConfigError, InsufficientHistoryError
-from optimizer.features.base import Block, Feature, FeatureGroup, Layout
+from optimizer.features.base import Block, Derived, Feature, FeatureGroup, Layout
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.features.table import FeatureSpec, FeatureTable
 
@@ -21,7 +21,7 @@ BLOCK_CELLS = 65_536
 in the processor's second-level cache."""
 
 
-def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Feature]:
+def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Feature | Derived]:
     """Return the features of all groups that the telemetry allows.
 
     A group without any of its source metrics drops out with a log message.
@@ -29,9 +29,9 @@ def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Featur
     Raises
     ------
     ConfigError
-        Two features share a name, or no feature is left.
+        Two features share a name, no feature is left, or one lacks what it is derived from.
     """
-    features: list[Feature] = []
+    features: list[Feature | Derived] = []
     for group in groups:
         planned = group.features(layout)
         if not planned:
@@ -46,7 +46,35 @@ def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Featur
             allowed="at least one feature, each name once",
             fix="choose features=full or another group of features",
         )
+    stored = {feature.spec.name for feature in features if not feature.spec.inputs}
+    for spec in (feature.spec for feature in features):
+        lacking = [name for name in spec.inputs if name not in stored]
+        if lacking:
+            raise ConfigError(
+                f"features.groups.{spec.group}",
+                seen=f"{spec.name} without {', '.join(lacking)}",
+                allowed="features derived from others that are chosen too",
+                fix=f"add the groups workload and rolling with these, or leave {spec.group} out",
+            )
     return features
+
+
+def derive_features(
+    derived: Mapping[str, Derived], column: Callable[[str], FloatArray]
+) -> Iterator[tuple[str, FloatArray]]:
+    """Yield name and values of each derived feature, float32.
+
+    Parameters
+    ----------
+    derived : mapping
+        Derived features by name.
+    column : callable
+        Returns the float32 values of a stored feature; all arrays have one shape.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for name, feature in derived.items():
+            values = feature.derive(*(column(given) for given in feature.spec.inputs))
+            yield name, np.asarray(values, dtype=np.float32)
 
 
 def compute_features(
@@ -76,16 +104,26 @@ def compute_features(
     size = max(1, BLOCK_CELLS // panel.n_steps)
     by_source: dict[tuple[str, ...], dict[int, Feature]] = {}
     for index, feature in enumerate(features):
-        by_source.setdefault(feature.spec.source, {})[index] = feature
+        if isinstance(feature, Feature):
+            by_source.setdefault(feature.spec.source, {})[index] = feature
+    derived = {f.spec.name: f for f in features if isinstance(f, Derived)}
+    place = {feature.spec.name: index for index, feature in enumerate(features)}
     shared: dict[Hashable, Any] = {}
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for start in range(0, panel.n_services, size):
             stop = min(start + size, panel.n_services)
             rows = out[:, bounds[start] : bounds[stop]]
             _write_block(panel, slice(start, stop), list(by_source.values()), shared, rows)
+            _write_derived(derived, place, rows)
     return FeatureTable(
         out, tuple(f.spec for f in features), service.astype(np.int32), step.astype(np.int32)
     )
+
+
+def _write_derived(derived: Mapping[str, Derived], place: dict[str, int], out: FloatArray) -> None:
+    """Fill the derived rows of a block from its other rows, while they lie in the cache."""
+    for name, values in derive_features(derived, lambda given: out[place[given]]):
+        out[place[name]] = values
 
 
 def _write_block(

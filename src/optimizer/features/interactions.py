@@ -1,126 +1,118 @@
-"""Combinations of metrics and windows that trees find only with many splits."""
+"""Combinations of features that trees find only with many splits; derived on demand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import CPU, MEMORY
-from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, divide
-from optimizer.features.windows import window_max, window_mean, window_min, window_std
+from optimizer.features.base import (
+    Array,
+    Derive,
+    Derived,
+    Feature,
+    FeatureGroup,
+    Layout,
+    Planned,
+    divide,
+)
+from optimizer.features.table import ON_DEMAND_VIEW
 
-Recipe = tuple[str, str, str, tuple[str, ...], Compute]
+Recipe = tuple[str, str, tuple[str, ...], Derive]
+"""Name, unit, inputs, function."""
 
 
 @dataclass(frozen=True)
 class Interactions(FeatureGroup):
     """Scale-free position of CPU in its own history, and products and ratios of metrics.
 
-    Information at time t: the steps in ``(t - lookback, t]`` of the named metrics.
+    All are derived from features of the groups ``workload`` and ``rolling`` of the same row, so
+    the store keeps none of them. Information at time t: the steps in ``(t - lookback, t]``.
 
     Parameters
     ----------
     short, long : str
-        The two windows that positions and ratios refer to.
+        The two windows that positions and ratios refer to; the group ``rolling`` must have
+        CPU's mean, standard deviation, minimum and maximum over both.
     """
 
     short: str = "24h"
     long: str = "7d"
     name: ClassVar[str] = "interactions"
+    view: ClassVar[str] = ON_DEMAND_VIEW
 
     def __post_init__(self) -> None:
         """Check the settings."""
         self.check_durations("short", self.short)
         self.check_durations("long", self.long)
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the features whose metrics the telemetry has."""
-        short, long = layout.steps(self.short), layout.steps(self.long)
-        recipes = [*self._positions(short, long), *self._levels(short), *_pairs()]
-        return [
-            Feature(self.spec(name, unit, lookback, source), compute)
-            for name, unit, lookback, source, compute in recipes
-            if len(layout.available(source)) == len(source)
-        ]
-
-    def _positions(self, short: int, long: int) -> list[Recipe]:
-        """Return where CPU stands in its short and long windows."""
-        found: list[Recipe] = []
-        for window, w in ((self.short, short), (self.long, long)):
-            found += [
-                (f"cpu_zscore_{window}", "std", window, (CPU,), _zscore(w)),
-                (f"cpu_range_position_{window}", "fraction", window, (CPU,), _position(w)),
-                (f"cpu_to_mean_{window}", "ratio", window, (CPU,), _to_mean(w)),
-                (f"cpu_variation_{window}", "ratio", window, (CPU,), _variation(w)),
-            ]
+        found: list[Feature | Derived] = []
+        if layout.available([CPU]):
+            for window in (self.short, self.long):
+                found += [self.derived(n, u, window, (CPU,), i, f) for n, u, i, f in _own(window)]
+            for name, unit, inputs, derive in _room(self.short):
+                found.append(self.derived(name, unit, self.short, (CPU,), inputs, derive))
+        for name, unit, inputs, derive in PAIRS:
+            if len(layout.available(inputs)) == len(inputs):
+                found.append(self.derived(name, unit, "0h", inputs, inputs, derive))
         return found
 
-    def _levels(self, short: int) -> list[Recipe]:
-        """Return how near CPU is to full, and to its recent peak."""
-        w, window = short, self.short
 
-        def below_peak(block: Block) -> Array:
-            return window_max(block, CPU, w) - block.metric(CPU)
-
-        def peak_headroom(block: Block) -> Array:
-            return 1 - window_max(block, CPU, w)
-
-        def headroom_in_std(block: Block) -> Array:
-            return divide(1 - block.metric(CPU), window_std(block, CPU, w))
-
-        return [
-            ("cpu_headroom", "fraction", "0h", (CPU,), lambda b: 1 - b.metric(CPU)),
-            ("cpu_squared", "fraction", "0h", (CPU,), lambda b: b.metric(CPU) ** 2),
-            (f"cpu_below_peak_{window}", "fraction", window, (CPU,), below_peak),
-            (f"cpu_peak_headroom_{window}", "fraction", window, (CPU,), peak_headroom),
-            (f"cpu_headroom_in_std_{window}", "std", window, (CPU,), headroom_in_std),
-        ]
-
-
-def _pairs() -> list[Recipe]:
-    """Return products and ratios of two metrics at step t."""
-
-    def ratio(upper: str, lower: str, floor: float) -> Compute:
-        return lambda b: divide(b.metric(upper), b.metric(lower), floor)
-
-    def product(first: str, second: str) -> Compute:
-        return lambda b: b.metric(first) * b.metric(second)
-
-    def traffic(block: Block) -> Array:
-        return block.metric("network_in_mbps") + block.metric("network_out_mbps")
-
-    net = ("network_in_mbps", "network_out_mbps")
-    disk = ("disk_read_mbps", "disk_write_mbps")
-    rate, latency, cores = "request_rate", "latency_ms", "cpu_capacity_cores"
+def _own(window: str) -> list[Recipe]:
+    """Return where CPU stands in a window of its own history."""
+    mean, std, low, high = (f"{CPU}_{kind}_{window}" for kind in ("mean", "std", "min", "max"))
     return [
-        ("cpu_times_memory", "fraction", "0h", (CPU, MEMORY), product(CPU, MEMORY)),
-        ("cpu_to_memory", "ratio", "0h", (CPU, MEMORY), ratio(CPU, MEMORY, 1e-2)),
-        ("memory_headroom", "fraction", "0h", (MEMORY,), lambda b: 1 - b.metric(MEMORY)),
-        ("network_total_mbps", "Mbit/s", "0h", net, traffic),
-        ("network_in_to_out", "ratio", "0h", net, ratio(*net, 1e-3)),
-        ("disk_read_to_write", "ratio", "0h", disk, ratio(*disk, 1e-3)),
-        ("cpu_times_latency", "ms", "0h", (CPU, latency), product(CPU, latency)),
-        ("requests_per_core", "requests/s", "0h", (rate, cores), ratio(rate, cores, 1e-2)),
-        ("cpu_per_request", "1/(requests/s)", "0h", (CPU, rate), ratio(CPU, rate, 1.0)),
-        ("cpu_cores_used", "cores", "0h", (CPU, cores), product(CPU, cores)),
+        (f"cpu_zscore_{window}", "std", (CPU, mean, std), _zscore),
+        (f"cpu_range_position_{window}", "fraction", (CPU, low, high), _position),
+        (f"cpu_to_mean_{window}", "ratio", (CPU, mean), partial(divide, floor=1e-2)),
+        (f"cpu_variation_{window}", "ratio", (std, mean), partial(divide, floor=1e-2)),
     ]
 
 
-def _zscore(steps: int) -> Compute:
-    return lambda b: divide(b.wide(CPU) - window_mean(b, CPU, steps), window_std(b, CPU, steps))
+def _room(window: str) -> list[Recipe]:
+    """Return how near CPU is to its recent peak, and to full."""
+    peak, std = f"{CPU}_max_{window}", f"{CPU}_std_{window}"
+    return [
+        (f"cpu_below_peak_{window}", "fraction", (peak, CPU), lambda high, now: high - now),
+        (f"cpu_peak_headroom_{window}", "fraction", (peak,), _headroom),
+        (f"cpu_headroom_in_std_{window}", "std", (CPU, std), lambda x, s: divide(1 - x, s)),
+    ]
 
 
-def _position(steps: int) -> Compute:
-    def compute(block: Block) -> Array:
-        low = window_min(block, CPU, steps)
-        return divide(block.metric(CPU) - low, window_max(block, CPU, steps) - low)
-
-    return compute
+def _zscore(now: Array, mean: Array, std: Array) -> Array:
+    return divide(now - mean, std)
 
 
-def _to_mean(steps: int) -> Compute:
-    return lambda b: divide(b.metric(CPU), window_mean(b, CPU, steps), 1e-2)
+def _position(now: Array, low: Array, high: Array) -> Array:
+    return divide(now - low, high - low)
 
 
-def _variation(steps: int) -> Compute:
-    return lambda b: divide(window_std(b, CPU, steps), window_mean(b, CPU, steps), 1e-2)
+def _headroom(now: Array) -> Array:
+    return 1 - now
+
+
+def _product(first: Array, second: Array) -> Array:
+    return first * second
+
+
+NET = ("network_in_mbps", "network_out_mbps")
+DISK = ("disk_read_mbps", "disk_write_mbps")
+RATE, LATENCY, CORES = "request_rate", "latency_ms", "cpu_capacity_cores"
+PAIRS: tuple[Recipe, ...] = (
+    ("cpu_headroom", "fraction", (CPU,), _headroom),
+    ("cpu_squared", "fraction", (CPU,), lambda now: now**2),
+    ("cpu_times_memory", "fraction", (CPU, MEMORY), _product),
+    ("cpu_to_memory", "ratio", (CPU, MEMORY), partial(divide, floor=1e-2)),
+    ("memory_headroom", "fraction", (MEMORY,), _headroom),
+    ("network_total_mbps", "Mbit/s", NET, lambda received, sent: received + sent),
+    ("network_in_to_out", "ratio", NET, partial(divide, floor=1e-3)),
+    ("disk_read_to_write", "ratio", DISK, partial(divide, floor=1e-3)),
+    ("cpu_times_latency", "ms", (CPU, LATENCY), _product),
+    ("requests_per_core", "requests/s", (RATE, CORES), partial(divide, floor=1e-2)),
+    ("cpu_per_request", "1/(requests/s)", (CPU, RATE), partial(divide, floor=1.0)),
+    ("cpu_cores_used", "cores", (CPU, CORES), _product),
+)
+"""Products and ratios of the metrics at step t."""

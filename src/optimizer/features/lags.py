@@ -7,7 +7,15 @@ from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import CPU, METRICS
-from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, shift
+from optimizer.features.base import (
+    Array,
+    Block,
+    Feature,
+    FeatureGroup,
+    Layout,
+    Planned,
+    shift,
+)
 from optimizer.ranges import require_count
 
 
@@ -29,6 +37,7 @@ class Lags(FeatureGroup):
     cpu_lags: int = 24
     others: dict[str, list[int]] = field(default_factory=dict)
     name: ClassVar[str] = "lags"
+    view: ClassVar[str] = "lag_features"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -38,7 +47,7 @@ class Lags(FeatureGroup):
             for lag in lags:
                 require_count(f"features.groups.lags.others.{metric}", lag, 1, fix=1)
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return one feature per metric and lag."""
         wanted = {CPU: list(range(1, self.cpu_lags + 1)), **self.others}
         return [

@@ -8,7 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from optimizer.columns import CPU
-from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout
+from optimizer.features.base import (
+    Array,
+    Block,
+    Compute,
+    Feature,
+    FeatureGroup,
+    Layout,
+    Planned,
+)
 from optimizer.features.windows import hole, moving_count, running_count, widen, window_count
 
 
@@ -33,13 +41,14 @@ class Pressure(FeatureGroup):
     levels: list[float] = field(default_factory=lambda: [0.5, 0.65, 0.8])
     windows: list[str] = field(default_factory=lambda: ["24h", "7d"])
     name: ClassVar[str] = "pressure"
+    view: ClassVar[str] = "pressure_features"
 
     def __post_init__(self) -> None:
         """Check the settings."""
         self.check_metrics("metric", [self.metric])
         self.check_durations("windows", *self.windows)
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the shares per level and window, and the age per level."""
         if not layout.available([self.metric]):
             return []

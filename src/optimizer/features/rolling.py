@@ -9,7 +9,7 @@ from typing import ClassVar
 from optimizer.columns import METRICS
 from optimizer.errors import ConfigError
 from optimizer.features import windows
-from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 
 STATISTICS = {
     "mean": windows.window_mean,
@@ -37,6 +37,7 @@ class Rolling(FeatureGroup):
     windows: list[str] = field(default_factory=lambda: ["6h", "24h", "7d"])
     statistics: dict[str, list[str]] = field(default_factory=dict)
     name: ClassVar[str] = "rolling"
+    view: ClassVar[str] = "rolling_features"
 
     def __post_init__(self) -> None:
         """Check the windows and the names of metrics and statistics."""
@@ -52,7 +53,7 @@ class Rolling(FeatureGroup):
                     fix="correct the name",
                 )
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return one feature per metric, window and statistic."""
         return [
             Feature(

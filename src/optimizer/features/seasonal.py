@@ -12,7 +12,16 @@ import pandas as pd
 from optimizer.columns import CPU, METRICS
 from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
-from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, shift
+from optimizer.features.base import (
+    Array,
+    Block,
+    Compute,
+    Feature,
+    FeatureGroup,
+    Layout,
+    Planned,
+    shift,
+)
 from optimizer.ranges import require_count
 
 Reduce = Callable[[Block, str, int, int], Array]
@@ -42,6 +51,7 @@ class Seasonal(FeatureGroup):
     lead: str = "1h"
     label: str = "same_hour"
     name: ClassVar[str] = "seasonal"
+    view: ClassVar[str] = "seasonal_features"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -56,7 +66,7 @@ class Seasonal(FeatureGroup):
                 fix="set features.groups.seasonal.lead=1h",
             )
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return one feature per day for CPU, and mean and maximum for every metric."""
         found = []
         for metric in layout.available(self.metrics):

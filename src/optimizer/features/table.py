@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray, IntArray
+
+ON_DEMAND_VIEW = "interaction_features"
+"""The view of all features that are derived from stored ones at the time of reading."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,12 @@ class FeatureSpec:
         present step only.
     source : tuple of str
         Metrics it is computed from; empty for calendar features.
+    view : str
+        Feature view of the store that it belongs to.
     scope : str
-        ``"service"`` or ``"cluster"``.
+        Entity the view is keyed by, ``"service"`` or ``"cluster"``.
+    inputs : tuple of str
+        Features of the same row that it is derived from on demand; empty if it is stored.
     dtype : str
         Always ``"float32"``.
     """
@@ -38,12 +46,21 @@ class FeatureSpec:
     unit: str
     lookback: str
     source: tuple[str, ...]
+    view: str
     scope: str = "service"
+    inputs: tuple[str, ...] = ()
     dtype: str = "float32"
 
     def to_dict(self) -> dict[str, object]:
         """Return the spec as plain values for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FeatureSpec:
+        """Return the spec that :meth:`to_dict` gave, also after a round trip through JSON."""
+        return cls(
+            **{**values, "source": tuple(values["source"]), "inputs": tuple(values["inputs"])}
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from optimizer.columns import METRICS
-from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, shift
+from optimizer.features.base import (
+    Array,
+    Block,
+    Compute,
+    Feature,
+    FeatureGroup,
+    Layout,
+    Planned,
+    shift,
+)
 from optimizer.features.windows import window_count
 
 FORGOTTEN = 10
@@ -37,6 +46,7 @@ class Trends(FeatureGroup):
     differences: dict[str, list[str]] = field(default_factory=dict)
     halflives: dict[str, list[str]] = field(default_factory=dict)
     name: ClassVar[str] = "trends"
+    view: ClassVar[str] = "trend_features"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -47,7 +57,7 @@ class Trends(FeatureGroup):
                 for duration in durations:
                     self.check_durations(f"{argument}.{metric}", duration)
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return the differences, then the exponential means and distances from them."""
         found = []
         for metric in layout.available(tuple(self.differences)):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import LABELS, METRICS
-from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Workload(FeatureGroup):
     """
 
     name: ClassVar[str] = "workload"
+    view: ClassVar[str] = "workload_features"
 
-    def features(self, layout: Layout) -> list[Feature]:
+    def features(self, layout: Layout) -> Planned:
         """Return one feature per metric."""
         return [
             Feature(self.spec(name, METRICS[name].unit, "0h", (name,)), partial(_now, name))

@@ -78,7 +78,7 @@ def load_features(ref: ArtifactRef) -> FeatureTable:
     specs = json.loads((ref.directory / "specs.json").read_text())
     return FeatureTable(
         values,
-        tuple(FeatureSpec(**{**spec, "source": tuple(spec["source"])}) for spec in specs),
+        tuple(FeatureSpec.from_dict(spec) for spec in specs),
         rows["service"],
         rows["step"],
     )
