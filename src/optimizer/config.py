@@ -19,6 +19,8 @@ from optimizer.errors import ConfigError, OptimizerError
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("data", "features", "target", "split", "model", "imbalance")
 """The choices that name an experiment."""
+NODES = ("data", "quality", "target", "split", "model", "imbalance", "evaluation", "store")
+"""Keys of one component each."""
 
 
 @dataclass
@@ -44,6 +46,14 @@ class Registry:
 
 
 @dataclass
+class Backfill:
+    """Range of ``event_timestamp`` to store, start included, end excluded; all if absent."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass
 class FeatureChoice:
     """The feature groups chosen, by name."""
 
@@ -56,7 +66,7 @@ class ExperimentConfig:
 
     Parameters
     ----------
-    data, quality, target, split, model, imbalance, evaluation : dict
+    data, quality, target, split, model, imbalance, evaluation, store : dict
         ``_target_`` and constructor arguments of one component each.
     features : FeatureChoice
         Feature groups.
@@ -68,6 +78,8 @@ class ExperimentConfig:
         Threads of the learning libraries; None for as many as the process may use.
     cache, tracking, registry
         Where results are kept.
+    backfill : Backfill
+        What `flows/features.py` stores.
     choices : dict
         Which yaml each group was taken from; filled by :func:`load_config`.
     """
@@ -81,6 +93,8 @@ class ExperimentConfig:
     imbalance: dict[str, Any] = field(default_factory=dict)
     baselines: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    store: dict[str, Any] = field(default_factory=dict)
+    backfill: Backfill = field(default_factory=Backfill)
     seed: int = 7
     threads: int | None = None
     cache: Cache = field(default_factory=Cache)
@@ -197,7 +211,7 @@ def _placed(error: OptimizerError, key: str) -> OptimizerError:
 
 def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every node that names a class, with its key."""
-    for key in ("data", "quality", "target", "split", "model", "imbalance", "evaluation"):
+    for key in NODES:
         yield key, getattr(config, key)
     for name, node in config.features.groups.items():
         yield f"features.groups.{name}", node

@@ -9,7 +9,8 @@
     ├── DataQualityError          telemetry that broke its expectations
     ├── InsufficientHistoryError  too little time for the features, folds or labels
     ├── TargetError               labels that cannot be learned (one class only)
-    └── TrackingError             MLflow's store or registry cannot be used
+    ├── TrackingError             MLflow's store or registry cannot be used
+    └── StoreError                the feature store cannot be reached, or is not what it should be
 """
 
 from __future__ import annotations
@@ -74,3 +75,7 @@ class TargetError(OptimizerError):
 
 class TrackingError(OptimizerError):
     """The tracking store or model registry cannot be reached or refuses."""
+
+
+class StoreError(OptimizerError):
+    """The feature store cannot be reached, or does not hold what it should."""

@@ -174,9 +174,12 @@ class FeatureGroup(ABC):
     def features(self, layout: Layout) -> Planned:
         """Return the features that this telemetry allows; empty if its metrics are absent."""
 
-    def spec(self, name: str, unit: str, lookback: str, source: tuple[str, ...]) -> FeatureSpec:
+    def spec(
+        self, name: str, unit: str, lookback: str, source: tuple[str, ...], reach: str = ""
+    ) -> FeatureSpec:
         """Return the spec of a stored feature, which carries this group's name and view."""
-        return FeatureSpec(name, self.name, unit, lookback, source, self.view, self.scope)
+        home = (self.view, self.scope)
+        return FeatureSpec(name, self.name, unit, lookback, source, *home, reach=reach)
 
     def derived(
         self,

@@ -154,6 +154,12 @@ def longest_lookback(specs: Sequence[FeatureSpec]) -> pd.Timedelta:
     return max((pd.Timedelta(spec.lookback) for spec in specs), default=pd.Timedelta(0))
 
 
+def longest_reach(specs: Sequence[FeatureSpec]) -> pd.Timedelta:
+    """Return the history that gives every feature the float32 value of an endless one."""
+    longest = [pd.Timedelta(spec.reach or spec.lookback) for spec in specs]
+    return max(longest, default=pd.Timedelta(0))
+
+
 def check_history(panel: Panel, specs: Sequence[FeatureSpec]) -> None:
     """Raise if the telemetry's time span is shorter than the longest lookback.
 

@@ -5,7 +5,7 @@ Whole-array functions on a regular grid replace groupby; a gap is NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,17 @@ class Panel:
             )
         values: FloatArray = self.values[self.metrics.index(name)]
         return values
+
+    def between(self, start: int, stop: int) -> Panel:
+        """Return the steps from ``start`` to before ``stop``, as views."""
+        steps = slice(start, stop)
+        return replace(
+            self,
+            values=self.values[:, :, steps],
+            clusters=self.clusters[:, steps],
+            timestamps=self.timestamps[steps],
+            present=self.present[:, steps],
+        )
 
     def at(self, name: str, service: IntArray, step: NDArray[np.integer]) -> FloatArray:
         """Return a metric at ``(service, step)`` pairs, NaN where the step is off the clock."""

@@ -37,6 +37,8 @@ class FeatureSpec:
         Entity the view is keyed by, ``"service"`` or ``"cluster"``.
     inputs : tuple of str
         Features of the same row that it is derived from on demand; empty if it is stored.
+    reach : str
+        History that an exponential mean still shows in float32; empty where it is the lookback.
     dtype : str
         Always ``"float32"``.
     """
@@ -49,6 +51,7 @@ class FeatureSpec:
     view: str
     scope: str = "service"
     inputs: tuple[str, ...] = ()
+    reach: str = ""
     dtype: str = "float32"
 
     def to_dict(self) -> dict[str, object]:

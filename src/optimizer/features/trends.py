@@ -75,9 +75,11 @@ class Trends(FeatureGroup):
             for halflife in self.halflives[metric]:
                 steps = layout.steps(halflife)
                 lookback = layout.span(FORGOTTEN * steps)
-                spec = self.spec(f"{metric}_ewm_{halflife}", unit, lookback, (metric,))
+                reach = layout.span(RESOLVED * steps)
+                spec = self.spec(f"{metric}_ewm_{halflife}", unit, lookback, (metric,), reach)
                 found.append(Feature(spec, self._mean(metric, steps)))
-                spec = self.spec(f"{metric}_minus_ewm_{halflife}", unit, lookback, (metric,))
+                name = f"{metric}_minus_ewm_{halflife}"
+                spec = self.spec(name, unit, lookback, (metric,), reach)
                 found.append(Feature(spec, self._distance(metric, steps)))
         return found
 

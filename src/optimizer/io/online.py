@@ -1,0 +1,226 @@
+"""Features of services now, from the online store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
+from optimizer.errors import StoreError
+from optimizer.features.engine import derive_features
+from optimizer.features.panel import FloatArray
+from optimizer.io.feast_objects import REALTIME
+from optimizer.io.feature_store import FeatureStore, attempt
+from optimizer.io.integrity import HOME, MEMBERSHIP
+
+FRESH, STALE, MIXED, UNKNOWN = "fresh", "stale", "mixed", "unknown"
+NEVER = np.datetime64("NaT", "us")
+
+
+@dataclass(frozen=True)
+class OnlineFeatures:
+    """What the store served.
+
+    Parameters
+    ----------
+    services : tuple of str
+        As asked for.
+    names : tuple of str
+        Feature names, in the order of a feature table.
+    values : numpy.ndarray
+        float32, shape ``(n_features, n_services)``; NaN in a gap and where nothing is served.
+    timestamps : numpy.ndarray
+        datetime64[us] UTC, shape ``(n_services,)``: the moment of the values, NaT if unknown.
+    status : tuple of str
+        ``fresh``; ``stale``: older than the ttl; ``mixed``: the views are of different moments,
+        as after an interrupted write; ``unknown``: never stored, or silent for too long.
+    """
+
+    services: tuple[str, ...]
+    names: tuple[str, ...]
+    values: FloatArray
+    timestamps: NDArray[np.datetime64]
+    status: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per service: key, moment, status and every feature."""
+        keys = pd.DataFrame(
+            {
+                SERVICE: self.services,
+                TIMESTAMP: pd.DatetimeIndex(self.timestamps, tz="UTC"),
+                "status": self.status,
+            }
+        )
+        return keys.join(pd.DataFrame(self.values.T, columns=list(self.names)))
+
+    def require_fresh(self) -> OnlineFeatures:
+        """Return the features if every service was served fresh ones.
+
+        Raises
+        ------
+        StoreError
+            Names the first service that was not, and why.
+        """
+        for service, status, moment in zip(
+            self.services, self.status, self.timestamps, strict=True
+        ):
+            if status != FRESH:
+                raise StoreError(
+                    f"service {service}",
+                    seen=f"{status} features" + ("" if status == UNKNOWN else f" of {moment}Z"),
+                    allowed="a service that is stored, with values younger than store.ttl",
+                    fix="correct the name, or run `python flows/features.py` on newer telemetry",
+                )
+        return self
+
+
+class OnlineReader:
+    """Reads ``realtime_fs`` and derives the rest, from one open connection.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Applied and materialised.
+
+    Notes
+    -----
+    A service's cluster is part of the key, so the reader remembers it; each answer says which
+    cluster the service is in now, and one that has moved is read again.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._homes: dict[str, str] = {}
+
+    @cached_property
+    def _service(self) -> Any:
+        return attempt(lambda: self._store.feast.get_feature_service(REALTIME), "registry")
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {spec.name: index for index, spec in enumerate(self._store.schema.specs)}
+
+    @cached_property
+    def _witnesses(self) -> dict[str, list[str]]:
+        """One feature per view, by scope: all of a view are written together."""
+        found: dict[str, list[str]] = {"service": [HOME], "cluster": []}
+        for view, specs in self._store.schema.views.items():
+            found[self._store.schema.scope(view)].append(specs[0].name)
+        return found
+
+    def read(
+        self, services: Sequence[str], now: pd.Timestamp, *, allow_stale: bool = False
+    ) -> OnlineFeatures:
+        """Return the features of some services.
+
+        Parameters
+        ----------
+        services : sequence of str
+            Their ids.
+        now : pandas.Timestamp
+            The moment that ages are counted to.
+        allow_stale : bool
+            Return the values of stale services too; their status says so.
+
+        Raises
+        ------
+        StoreError
+            The registry or the online store cannot be reached.
+        """
+        names = tuple(dict.fromkeys(services))
+        if not names:
+            raise StoreError("services", seen="none", allowed="one or more", fix="name a service")
+        response = self._fetch(names)
+        homes = _texts(response, HOME)
+        moved = {s: h for s, h in zip(names, homes, strict=True) if h and h != self._homes.get(s)}
+        if moved:
+            self._homes |= moved
+            response = self._fetch(names)
+        witnesses = chain.from_iterable(self._witnesses.values())
+        times = {name: read_times(response, name) for name in witnesses}
+        values = self._values(response, len(names))
+        moments = times[HOME]
+        status = self._judge(times, now)
+        served = [s == FRESH or (s == STALE and allow_stale) for s in status]
+        values[:, ~np.array(served)] = np.nan
+        order = [names.index(service) for service in services]
+        return OnlineFeatures(
+            tuple(services),
+            tuple(self._place),
+            values[:, order],
+            moments[order],
+            tuple(status[i] for i in order),
+        )
+
+    def _fetch(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return Feast's answer by feature name."""
+        unknown = [name for name in names if name not in self._homes]
+        if unknown:
+            rows: Any = {SERVICE: unknown}
+            found = self._ask([f"{MEMBERSHIP}:{HOME}"], rows)
+            homes = dict(zip(unknown, _texts(found, HOME), strict=True))
+            self._homes |= {name: home for name, home in homes.items() if home}
+        clusters = [self._homes.get(name, "") for name in names]
+        return self._ask(self._service, {SERVICE: list(names), CLUSTER: clusters})
+
+    def _ask(self, features: Any, rows: dict[str, list[str]]) -> dict[str, Any]:
+        feast = self._store.feast
+        proto = attempt(
+            lambda: feast.get_online_features(features=features, entity_rows=rows), "online store"
+        ).proto
+        return dict(zip(proto.metadata.feature_names.val, proto.results, strict=True))
+
+    def _values(self, response: dict[str, Any], n: int) -> FloatArray:
+        """Return stored and derived values, shape ``(n_features, n_services)``."""
+        values = np.full((len(self._place), n), np.nan, dtype=np.float32)
+        for name, index in self._place.items():
+            vector = response.get(name)
+            if vector is not None:
+                values[index] = [_number(value) for value in vector.values]
+        derived = derive_features(
+            self._store.schema.derived, lambda name: values[self._place[name]]
+        )
+        for name, column in derived:
+            values[self._place[name]] = column
+        return values
+
+    def _judge(self, times: dict[str, NDArray[np.datetime64]], now: pd.Timestamp) -> list[str]:
+        """Return each service's status."""
+        own = np.stack([times[name] for name in self._witnesses["service"]])
+        oldest = (now - self._store.ttl).tz_convert("UTC").tz_localize(None).to_datetime64()
+        mixed = (own != own[0]).any(axis=0)
+        for name in self._witnesses["cluster"]:
+            mixed |= ~(times[name] >= own[0])  # a cluster goes on while a service is silent
+        unknown = np.isnat(own).all(axis=0)
+        stale = own[0] < oldest
+        choices = [UNKNOWN, MIXED, STALE]
+        return [str(s) for s in np.select([unknown, mixed, stale], choices, FRESH)]
+
+
+def _number(value: Any) -> float:
+    """Return a float of Feast's answer. A NaN was stored as no value at all, which reads 0.0 and
+    has the status PRESENT nevertheless."""
+    number: float = value.float_val
+    return number if number or value.HasField("float_val") else np.nan
+
+
+def _texts(response: dict[str, Any], name: str) -> list[str]:
+    return [value.string_val for value in response[name].values]
+
+
+def read_times(response: dict[str, Any], name: str) -> NDArray[np.datetime64]:
+    """Return a feature's moments, NaT where it has none."""
+    stamps = [
+        np.datetime64(stamp.seconds * 1_000_000 + stamp.nanos // 1000, "us")
+        if stamp.seconds
+        else NEVER
+        for stamp in response[name].event_timestamps
+    ]
+    return np.array(stamps, dtype="datetime64[us]")

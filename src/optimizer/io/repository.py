@@ -1,0 +1,67 @@
+"""What Feast's own commands find in ``feature_repo``: the definitions of their project."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optimizer.columns import METRICS
+from optimizer.config import CONF_DIR, build, load_config
+from optimizer.errors import StoreError
+from optimizer.features.schema import StoreSchema
+from optimizer.io.feature_store import FeatureStore
+from optimizer.io.manifest import read_manifest
+from optimizer.io.settings import StoreSettings
+
+
+def define_repository(config_file: Path) -> dict[str, Any]:
+    """Return the definitions of the project that a ``feature_store.yaml`` names.
+
+    Parameters
+    ----------
+    config_file : pathlib.Path
+        The file that Feast's commands read.
+
+    Returns
+    -------
+    dict
+        Feast objects by name: of the features that the project holds, or of ``features=full``
+        on telemetry with every metric where nothing was stored yet.
+    """
+    from feast.repo_config import load_repo_config
+
+    settings = settings_of(config_file)
+    project = load_repo_config(config_file.parent, config_file).project
+    manifest = read_manifest(settings.directory(project))
+    if manifest is None:
+        nodes = load_config().features.groups
+        schema = StoreSchema(nodes, tuple(METRICS), pd.Timedelta("1h"))
+    else:
+        schema = manifest.schema
+    return FeatureStore(settings, project, schema).objects
+
+
+def settings_of(config_file: Path) -> StoreSettings:
+    """Return the settings of the environment whose ``feature_store.yaml`` this is.
+
+    Raises
+    ------
+    StoreError
+        No yaml in ``conf/store`` names it.
+    """
+    names = []
+    for path in sorted((CONF_DIR / "store").glob("*.yaml")):
+        settings: StoreSettings = build(load_config([f"store={path.stem}"]).store, "store")
+        names.append(Path(settings.feast).name)
+        if names[-1] == config_file.name:
+            root = config_file.resolve().parent.parent
+            return replace(settings, offline=str(root / settings.offline))
+    raise StoreError(
+        str(config_file),
+        seen="a file that no choice of store names",
+        allowed=", ".join(names),
+        fix="set FEAST_FS_YAML_FILE_PATH to one of these",
+    )

@@ -1,0 +1,92 @@
+"""Where the feature store of an environment lies and how long its values are good."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from optimizer.durations import parse_duration
+from optimizer.errors import ConfigError
+from optimizer.io.artifacts import hash_values
+from optimizer.ranges import require_count
+
+TTL_STEPS = 3
+"""Sampling intervals after which a value is stale, unless ``store.ttl`` says otherwise. A long
+ttl makes the point-in-time join explode."""
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """One environment's feature store.
+
+    Parameters
+    ----------
+    feast : str
+        Path of its ``feature_store.yaml``.
+    offline : str
+        Directory of the Parquet partitions; each project has its own below it.
+    project : str, optional
+        Name of the fleet in the store; made from the data's name if absent.
+    ttl : str, optional
+        Age up to which a value counts at the time of reading; three steps if absent.
+    online_window : str
+        How far back the newest value of a service may lie to be put online.
+    feast_rows : int
+        Training rows up to which Feast joins; above, DuckDB does by the same rules.
+    rebuild : bool
+        Drop what the project holds and store it anew.
+    """
+
+    feast: str
+    offline: str
+    project: str | None = None
+    ttl: str | None = None
+    online_window: str = "24h"
+    feast_rows: int = 300_000
+    rebuild: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.ttl is not None:
+            parse_duration(self.ttl, "store.ttl")
+        parse_duration(self.online_window, "store.online_window")
+        require_count("store.feast_rows", self.feast_rows, 0, fix=300_000)
+        if self.project is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_]*", self.project):
+            raise ConfigError(
+                "store.project",
+                seen=repr(self.project),
+                allowed="letters, digits and _, beginning with a letter or digit",
+                fix="set store.project=my_fleet",
+            )
+
+    def directory(self, project: str) -> Path:
+        """Return the directory of a project's partitions."""
+        return Path(self.offline).resolve() / project
+
+    def time_to_live(self, step: pd.Timedelta) -> pd.Timedelta:
+        """Return the age up to which a value is served on a clock of this step."""
+        return step * TTL_STEPS if self.ttl is None else parse_duration(self.ttl, "store.ttl")
+
+
+def name_project(
+    settings: StoreSettings, data: str, variant: dict[str, object] | None = None
+) -> str:
+    """Return the project of some data in the store.
+
+    Parameters
+    ----------
+    settings : StoreSettings
+        Its ``project`` wins.
+    data : str
+        Short name of the data.
+    variant : dict, optional
+        What is unlike the default (feature groups, frequency): features of another kind get a
+        project of their own, so that they never replace each other.
+    """
+    if settings.project is not None:
+        return settings.project
+    plain = re.sub(r"\W+", "_", data).strip("_") or "fleet"
+    return f"{plain}_{hash_values(variant)[:8]}" if variant else plain
