@@ -44,6 +44,13 @@ def check_command(arguments: list[str]) -> None:
         build_components(load_config(overrides))
 
 
+def command_overrides() -> list[str]:
+    """Return the overrides of the command line that Hydra is running."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
+
+
 class _Voice(logging.Filter):
     """Puts the task's name before its states, and leaves a user's error to be told once."""
 

@@ -15,6 +15,7 @@ from optimizer.config import ExperimentConfig
 from optimizer.experiment import Components, Experiment, build_components, build_experiment
 from optimizer.gallery import save_plots
 from optimizer.io.artifacts import ArtifactRef, code_digest, write_json
+from optimizer.io.feast_objects import TRAINING
 from optimizer.io.registry import Version, crown, find_champion, load_trained, register
 from optimizer.io.stores import load_features, load_panel
 from optimizer.io.tracking import TrackedRun, track_run
@@ -30,6 +31,7 @@ from optimizer.summary import (
 )
 from optimizer.trained import TrainedModel, concat_frames, frame_truth
 from optimizer.training import FoldSamples
+from store_steps import load_validated, project_of, store_validated
 
 
 @dataclass(frozen=True)
@@ -81,24 +83,22 @@ def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -
 def prepare_data(
     config: ExperimentConfig, parts: Components
 ) -> tuple[ArtifactRef, ArtifactRef, dict[str, bool]]:
-    """Return validated telemetry and features, and which steps came from the cache."""
-    home = config.cache.dir
-    telemetry, read = tasks.recall(
-        tasks.load_telemetry, config.data, parts.source.fingerprint(), cache_dir=home
+    """Return validated telemetry and the training set, and which steps came from the cache."""
+    validated, cached = load_validated(config, parts)
+    project = project_of(config, parts.source.name)
+    _, cached["features"] = store_validated(config, validated, project)
+    features, cached["training set"] = tasks.recall(
+        tasks.retrieve_features,
+        validated,
+        config.features.groups,
+        config.store,
+        project,
+        cache_dir=config.cache.dir,
     )
-    validated, checked = tasks.recall(
-        tasks.validate_telemetry,
-        telemetry,
-        config.quality,
-        config.data.get("freq"),
-        cache_dir=home,
-    )
-    features, built = tasks.recall(
-        tasks.build_features, validated, config.features.groups, cache_dir=home
-    )
-    cached = {"telemetry": read, "validated data": checked, "features": built}
+    told = {"features": f"in feature store {project}", "training set": f"from {TRAINING}"}
     for name, hit in cached.items():
-        say(f"{name}: {'reused from cache' if hit else 'computed'}")
+        where = f", {told[name]}" if name in told else ""
+        say(f"{name}: {'reused from cache' if hit else 'computed'}{where}")
     return validated, features, cached
 
 

@@ -6,13 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
 
 from optimizer.config import build
 from optimizer.io.artifacts import ArtifactRef, code_digest, hash_values
-from optimizer.io.stores import load_panel, read_frame, store_features, store_telemetry, write_frame
+from optimizer.io.feature_store import FeatureStore
+from optimizer.io.stores import load_panel, read_frame, store_telemetry, write_frame
 from optimizer.io.tracking import TrackedRun
 from optimizer.training import FoldSamples, Recipe, fit_model
 
@@ -94,12 +96,61 @@ def validate_telemetry(
     return refer(draft.replace(directory / "validated.parquet"))
 
 
-@task(name="build-features", **CACHED)
-def build_features(validated: ArtifactRef, groups: dict[str, Any], cache_dir: str) -> ArtifactRef:
-    """Compute every chosen feature group over the dense panel."""
-    directory = place(cache_dir, "features", validated.sha256, groups)
-    chosen = [build(node, f"features.groups.{name}") for name, node in groups.items()]
-    return store_features(load_panel(validated), chosen, directory)
+@task(name="store-features", **CACHED)
+def store_features(
+    validated: ArtifactRef,
+    groups: dict[str, Any],
+    store: dict[str, Any],
+    project: str,
+    backfill: dict[str, Any],
+    cache_dir: str,  # noqa: ARG001 - where Prefect keeps the reference
+) -> ArtifactRef:
+    """Compute every chosen feature group and write it to the offline store, by ranges of time."""
+    from optimizer.io.filling import fill_store
+
+    return fill_store(load_panel(validated), groups, build(store, "store"), project, backfill)
+
+
+@task(name="retrieve-training-set", **CACHED)
+def retrieve_features(
+    validated: ArtifactRef,
+    groups: dict[str, Any],
+    store: dict[str, Any],
+    project: str,
+    cache_dir: str,
+) -> ArtifactRef:
+    """Read the features of every row from the store, as they were known at its moment."""
+    from optimizer.io.filling import open_filled
+    from optimizer.io.retrieval import retrieve_training_set
+
+    panel = load_panel(validated)
+    found = open_filled(panel, groups, build(store, "store"), project)
+    found.apply()
+    directory = place(cache_dir, "features", validated.sha256, groups, store, project)
+    return retrieve_training_set(found, panel, directory)
+
+
+@task(name="apply-definitions", cache_policy=NO_CACHE)
+def apply_definitions(store: FeatureStore) -> None:
+    """Register entities, views and services."""
+    store.apply()
+
+
+@task(name="materialize-online", cache_policy=NO_CACHE)
+def materialize_online(store: FeatureStore, end: pd.Timestamp) -> None:
+    """Put the newest values online and read them back."""
+    from optimizer.io.filling import check_online
+
+    store.materialize(end)
+    check_online(store, end)
+
+
+@task(name="measure-freshness", cache_policy=NO_CACHE)
+def measure(store: FeatureStore, now: pd.Timestamp) -> Any:
+    """Return the age of what the online store serves, per view."""
+    from optimizer.io.freshness import measure_freshness
+
+    return measure_freshness(store, now)
 
 
 @task(name="fit-model", task_run_name="fit-{name}-0", cache_policy=NO_CACHE)

@@ -5,21 +5,17 @@ Hydra composes the choices, Prefect runs the steps, MLflow keeps what happened.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other
-
 import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from messages import check_command, one_message, quiet_loggers, say
+import environment  # noqa: F401 - before Prefect is imported
+from messages import check_command, command_overrides, one_message, quiet_loggers, say
 from optimizer.config import load_config
 from optimizer.experiment import build_components
 
@@ -55,11 +51,10 @@ def main(_: DictConfig) -> None:
     """Run the flow with the command line's own overrides."""
     from hydra.core.hydra_config import HydraConfig
 
-    chosen = HydraConfig.get()
     with one_message():
-        overrides = list(chosen.overrides.task)
+        overrides = command_overrides()
         build_components(load_config(overrides))
-        train_flow(overrides, chosen.runtime.output_dir)
+        train_flow(overrides, HydraConfig.get().runtime.output_dir)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ class ExperimentConfig:
         Seeds every random choice.
     threads : int, optional
         Threads of the learning libraries; None for as many as the process may use.
+    now : str, optional
+        Moment that ages in the store are counted to; None for the clock.
     cache, tracking, registry
         Where results are kept.
     backfill : Backfill
@@ -97,6 +99,7 @@ class ExperimentConfig:
     backfill: Backfill = field(default_factory=Backfill)
     seed: int = 7
     threads: int | None = None
+    now: str | None = None
     cache: Cache = field(default_factory=Cache)
     tracking: Tracking = field(default_factory=Tracking)
     registry: Registry = field(default_factory=Registry)
@@ -162,6 +165,14 @@ def _compose(overrides: list[str]) -> Any:
             return compose("config", overrides=overrides, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def preset(group: str, choice: str) -> dict[str, Any]:
+    """Return the values that a choice's own yaml gives, interpolations unresolved."""
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{choice}.yaml"))
+    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
 
 
 def build(node: dict[str, Any], key: str) -> Any:

@@ -95,6 +95,7 @@ def build_components(config: ExperimentConfig) -> Components:
     split: RollingOrigin = build(config.split, "split")
     split.gap_of(target.gap)
     build(config.quality, "quality")
+    build(config.store, "store")
     return Components(
         source=build(config.data, "data"),
         target=target,

@@ -138,8 +138,11 @@ def open_feast(config_file: Path, project: str) -> Any:
             fix="run from the project's root, or set store.feast=<path>",
         )
     quiet_libraries()
-    config = load_repo_config(config_file.resolve().parent, config_file)
+    home = config_file.resolve().parent
+    config = load_repo_config(home, config_file)
     config.project = project
+    if "://" not in config.registry.path:  # Feast looks for it in the working directory
+        config.registry.path = str(home / config.registry.path)
     return FeastStore(config=config)
 
 

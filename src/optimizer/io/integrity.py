@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,6 +57,13 @@ def check_files(directory: Path, manifest: Manifest, schema: StoreSchema) -> Non
         A file is missing, foreign (its rows would duplicate keys) or of another length.
     """
     expected = view_columns(schema)
+    if manifest.schema.step != schema.step:
+        raise SchemaError(
+            f"feature store {directory.name}",
+            seen=f"steps of {manifest.schema.step} in the files, of {schema.step} in the telemetry",
+            allowed="telemetry of one clock",
+            fix=REBUILD,
+        )
     for path, view, rows in _known_files(directory, manifest):
         if not path.is_file():
             raise StoreError(
@@ -149,6 +157,31 @@ def check_range(
                 f"or {REBUILD}",
             )
     return int(clock.searchsorted(first)), int(clock.searchsorted(last))
+
+
+def check_values(directory: Path, manifest: Manifest, weeks: tuple[str, ...]) -> None:
+    """Raise unless every view holds known values in the weeks.
+
+    Raises
+    ------
+    StoreError
+        A view has rows but no value: its telemetry was empty, or shorter than every window.
+    """
+    for view in manifest.schema.views:
+        paths = [view_file(directory, view, week) for week in weeks]
+        names = [spec.name for spec in manifest.schema.views[view]]
+        if not any(_has_value(path, names) for path in paths):
+            raise StoreError(
+                f"{directory.name}/{view}",
+                seen=f"no value in {', '.join(weeks)}",
+                allowed="at least one known value in every view",
+                fix="give telemetry with values and enough history, or leave the group out",
+            )
+
+
+def _has_value(path: Path, names: list[str]) -> bool:
+    table = pq.read_table(path, columns=names, partitioning=None)
+    return any(bool(np.isfinite(column.to_numpy()).any()) for column in table.columns)
 
 
 def monday(moment: pd.Timestamp) -> pd.Timestamp:

@@ -205,8 +205,10 @@ class OnlineReader:
 
 
 def _number(value: Any) -> float:
-    """Return a float of Feast's answer. A NaN was stored as no value at all, which reads 0.0 and
-    has the status PRESENT nevertheless."""
+    """Return a float of Feast's answer.
+
+    A NaN was stored as no value at all, which reads 0.0 and has the status PRESENT nevertheless.
+    """
     number: float = value.float_val
     return number if number or value.HasField("float_val") else np.nan
 

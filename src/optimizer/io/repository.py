@@ -1,4 +1,4 @@
-"""What Feast's own commands find in ``feature_repo``: the definitions of their project."""
+"""Open a project that was stored, by its name or by Feast's own ``feature_store.yaml``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,35 @@ from optimizer.features.schema import StoreSchema
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.manifest import read_manifest
 from optimizer.io.settings import StoreSettings
+
+
+def open_store(project: str, overrides: list[str] | None = None) -> FeatureStore:
+    """Return the feature store of a project with the features that it holds.
+
+    Parameters
+    ----------
+    project : str
+        Its name, as the flows print it.
+    overrides : list of str, optional
+        Hydra overrides such as ``["store=production"]``.
+
+    Raises
+    ------
+    StoreError
+        Nothing was stored under this name.
+    """
+    settings: StoreSettings = build(load_config(overrides).store, "store")
+    manifest = read_manifest(settings.directory(project))
+    if manifest is None:
+        parent = settings.directory(project).parent
+        known = sorted(path.parent.name for path in parent.glob("*/manifest.json"))
+        raise StoreError(
+            f"feature store {project}",
+            seen="nothing stored under this name",
+            allowed=", ".join(known) or "no project: nothing was stored yet",
+            fix="run `python flows/features.py` first, or correct the name",
+        )
+    return FeatureStore(settings, project, manifest.schema)
 
 
 def define_repository(config_file: Path) -> dict[str, Any]:

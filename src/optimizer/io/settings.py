@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from optimizer.config import ExperimentConfig, load_config, preset
 from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
 from optimizer.io.artifacts import hash_values
@@ -71,10 +72,8 @@ class StoreSettings:
         return step * TTL_STEPS if self.ttl is None else parse_duration(self.ttl, "store.ttl")
 
 
-def name_project(
-    settings: StoreSettings, data: str, variant: dict[str, object] | None = None
-) -> str:
-    """Return the project of some data in the store.
+def name_project(settings: StoreSettings, data: str, config: ExperimentConfig) -> str:
+    """Return the project of the configured data and features in the store.
 
     Parameters
     ----------
@@ -82,11 +81,15 @@ def name_project(
         Its ``project`` wins.
     data : str
         Short name of the data.
-    variant : dict, optional
-        What is unlike the default (feature groups, frequency): features of another kind get a
-        project of their own, so that they never replace each other.
+    config : ExperimentConfig
+        Other feature groups than those of ``features=full``, or another clock than the data's
+        own, get a project of their own: features of two kinds never replace each other.
     """
     if settings.project is not None:
         return settings.project
     plain = re.sub(r"\W+", "_", data).strip("_") or "fleet"
-    return f"{plain}_{hash_values(variant)[:8]}" if variant else plain
+    nodes, freq = config.features.groups, config.data.get("freq")
+    own_clock = freq == preset("data", config.choices["data"]).get("freq")
+    if own_clock and nodes == load_config().features.groups:
+        return plain
+    return f"{plain}_{hash_values({'groups': nodes, 'freq': freq})[:8]}"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP, TIMESTAMP_DTYPE
-from optimizer.features.base import FeatureGroup, Layout
-from optimizer.features.engine import compute_features, plan_features
 from optimizer.features.panel import Panel, build_panel
 from optimizer.features.table import FeatureSpec, FeatureTable
-from optimizer.io.artifacts import ArtifactRef, refer, write_directory, write_json
+from optimizer.io.artifacts import ArtifactRef, refer, write_directory
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
@@ -40,39 +37,8 @@ def load_panel(telemetry: ArtifactRef, step: pd.Timedelta | None = None) -> Pane
     return build_panel(read_frame(telemetry), step)
 
 
-def store_features(panel: Panel, groups: Sequence[FeatureGroup], directory: Path) -> ArtifactRef:
-    """Compute features straight into a memory map on disk.
-
-    Parameters
-    ----------
-    panel : Panel
-        Validated telemetry.
-    groups : sequence of FeatureGroup
-        The groups to compute.
-    directory : pathlib.Path
-        Receives ``values.npy`` (feature-major), ``rows.npz`` and ``specs.json``.
-
-    Returns
-    -------
-    ArtifactRef
-        Of ``values.npy``.
-    """
-    specs = [feature.spec for feature in plan_features(groups, Layout(panel.metrics, panel.step))]
-    shape = (len(specs), int(panel.present.sum()))
-    with write_directory(directory) as draft:
-        values = np.lib.format.open_memmap(
-            draft / "values.npy", mode="w+", dtype=np.float32, shape=shape
-        )
-        table = compute_features(panel, groups, values)
-        values.flush()
-        np.savez(draft / "rows.npz", service=table.service, step=table.step)
-        write_json(draft / "specs.json", [spec.to_dict() for spec in table.specs])
-        del values, table
-    return refer(directory / "values.npy")
-
-
 def load_features(ref: ArtifactRef) -> FeatureTable:
-    """Return the feature table, its values as a read-only memory map."""
+    """Return the feature table of a training set, its values as a read-only memory map."""
     values = np.load(ref.path, mmap_mode="r")
     rows = np.load(ref.directory / "rows.npz")
     specs = json.loads((ref.directory / "specs.json").read_text())

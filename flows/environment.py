@@ -1,0 +1,9 @@
+"""Defaults of the process that must stand before Prefect and OpenMP are imported."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other

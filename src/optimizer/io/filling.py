@@ -1,0 +1,136 @@
+"""From validated telemetry to a filled store, and the proof that values arrived."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from optimizer.columns import SERVICE, TIMESTAMP
+from optimizer.errors import ConfigError, StoreError
+from optimizer.features.panel import Panel
+from optimizer.features.schema import StoreSchema
+from optimizer.io.artifacts import ArtifactRef, refer
+from optimizer.io.feature_store import FeatureStore
+from optimizer.io.integrity import MEMBERSHIP, check_values, view_pattern
+from optimizer.io.manifest import FILE
+from optimizer.io.online import FRESH, OnlineReader
+from optimizer.io.partitions import store_range
+from optimizer.io.settings import StoreSettings
+
+logger = logging.getLogger(__name__)
+SAMPLE = 100
+"""Services read back from the online store after it was written."""
+
+
+def open_filled(
+    panel: Panel, nodes: dict[str, Any], settings: StoreSettings, project: str
+) -> FeatureStore:
+    """Return the store of some telemetry and feature groups."""
+    return FeatureStore(settings, project, StoreSchema(nodes, panel.metrics, panel.step))
+
+
+def fill_store(
+    panel: Panel,
+    nodes: dict[str, Any],
+    settings: StoreSettings,
+    project: str,
+    backfill: dict[str, str | None],
+) -> ArtifactRef:
+    """Write the features of a range to the offline store and check that values arrived.
+
+    Parameters
+    ----------
+    panel : Panel
+        Validated telemetry.
+    nodes : dict
+        Configuration of the feature groups by name.
+    settings : StoreSettings
+        The environment.
+    project : str
+        The fleet.
+    backfill : dict
+        ``start`` and ``end`` as ISO 8601 texts, or None.
+
+    Returns
+    -------
+    ArtifactRef
+        Of the manifest.
+
+    Raises
+    ------
+    ConfigError
+        An end of the range is no moment, or the range is empty.
+    StoreError, SchemaError, InsufficientHistoryError
+        As :func:`optimizer.io.partitions.store_range`.
+    """
+    store = open_filled(panel, nodes, settings, project)
+    start, end = (parse_moment(backfill[key], f"backfill.{key}") for key in ("start", "end"))
+    done = store_range(store.directory, panel, store.schema, start, end, rebuild=settings.rebuild)
+    check_values(store.directory, done.manifest, (*done.written, *done.kept))
+    logger.info(
+        "feature store %s: %s to %s, %d weeks written, %d unchanged, version %s",
+        project,
+        *(f"{moment:%Y-%m-%d %H:%M}" for moment in (done.first, done.last)),
+        len(done.written),
+        len(done.kept),
+        store.schema.version,
+    )
+    return refer(store.directory / FILE)
+
+
+def parse_moment(text: str | None, key: str) -> pd.Timestamp | None:
+    """Return a moment in UTC, None for no text.
+
+    Raises
+    ------
+    ConfigError
+        The text is no moment.
+    """
+    if text is None:
+        return None
+    moment = pd.to_datetime(text, errors="coerce")
+    if pd.isna(moment):
+        raise ConfigError(
+            key,
+            seen=repr(text),
+            allowed="a moment such as 2025-03-01 or 2025-03-01T06:00",
+            fix=f"set {key}=2025-03-01",
+        )
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def check_online(store: FeatureStore, end: pd.Timestamp) -> None:
+    """Read services of the newest step back from the online store.
+
+    Raises
+    ------
+    StoreError
+        A service is not there with fresh values, or a feature view arrived without any value.
+    """
+    query = f"""
+        SELECT {SERVICE} FROM read_parquet('{view_pattern(store.directory, MEMBERSHIP)}')
+        WHERE {TIMESTAMP} = $1 ORDER BY 1 LIMIT {SAMPLE}
+    """  # noqa: S608 - every part is our own
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, [end.to_pydatetime()]).fetchall()
+    found = OnlineReader(store).read([row[0] for row in rows], end)
+    wrong = sorted({status for status in found.status if status != FRESH})
+    arrived = [bool(np.isfinite(row).any()) for row in found.values]
+    known = dict(zip(found.names, arrived, strict=True))
+    empty = [
+        view
+        for view, specs in store.schema.views.items()
+        if not any(known[spec.name] for spec in specs)
+    ]
+    if wrong or empty:
+        raise StoreError(
+            f"online store of {store.project}",
+            seen=f"{', '.join(wrong) or 'no'} services, views without a value: "
+            f"{', '.join(empty) or 'none'}",
+            allowed=f"fresh values of all services that have a row at {end.isoformat()}",
+            fix="run `python flows/features.py` again",
+        )
