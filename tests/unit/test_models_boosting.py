@@ -28,7 +28,7 @@ from optimizer.imbalance.smote_tomek import SmoteTomek
 from optimizer.models import boosting
 from optimizer.models.base import EventClassifier, Explainable, Forecaster, Runtime
 from optimizer.models.boosting import Booster
-from optimizer.models.boosting_data import goal_of, residual_fold
+from optimizer.models.boosting_data import goal_of, residual_folds
 from optimizer.models.catboost import CatBoost
 from optimizer.models.lightgbm import LightGBM
 from optimizer.models.xgboost import XGBoost
@@ -265,12 +265,13 @@ def test_least_leaf_gives_way_on_few_rows(rows: int, expected: int) -> None:
     assert boosting.least_leaf(1000, rows) == expected
 
 
-def test_residual_fold_drops_unknown_futures_and_counts_from_the_last_value() -> None:
+def test_residual_folds_drop_unknown_futures_and_count_from_the_last_value() -> None:
     task = forecast_task(PANEL, ("6h",))
     train = tiny_samples(task, PANEL, TABLE, start=30, stop=100)
     y = train.y.copy()
     y[:3] = np.nan
-    fold = residual_fold(replace(train, y=y), train, task, 0)
+    ((anchor, fold),) = residual_folds(replace(train, y=y), train, task, 0)
+    assert anchor == "last"
     assert len(fold.y) == len(train) - 3
     now = train.current(task.metric)
     known = ~np.isnan(now)
@@ -278,6 +279,44 @@ def test_residual_fold_drops_unknown_futures_and_counts_from_the_last_value() ->
     np.testing.assert_allclose(
         fold.y[known[3:]], (train.y[:, 0] - now)[known], rtol=1e-4, atol=1e-6
     )
+
+
+def test_residual_folds_a_day_ahead_are_the_level_and_the_residual_on_the_recent_median() -> None:
+    task = forecast_task(PANEL, ("24h",))
+    train = tiny_samples(task, PANEL, TABLE, start=100, stop=200)
+    folds = dict(residual_folds(train, train, task, 0))
+    assert tuple(folds) == ("level", "median")
+    y = train.y[~np.isnan(train.y[:, 0]), 0]
+    np.testing.assert_array_equal(folds["level"].y, y)
+    assert folds["level"].X is folds["median"].X
+    cpu = PANEL.metric(task.metric)
+    known = train.select(~np.isnan(train.y[:, 0]))
+    medians = [
+        np.nanmedian(cpu[service, step - 71 : step + 1])
+        for service, step in zip(known.service, known.step, strict=True)
+    ]
+    np.testing.assert_allclose(folds["median"].y, y - np.array(medians), atol=1e-6)
+
+
+def test_booster_a_day_ahead_averages_the_quantiles_of_its_two_models(
+    forecasts: Folds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make(LightGBM, 5)
+    model.fit_forecast(forecasts.train, forecasts.valid, FORECAST, RUN)
+    whole = model.predict_quantiles(forecasts.test)
+    members = model._members
+    assert [(one.position, one.anchor) for one in members] == [
+        (0, "last"),
+        (1, "level"),
+        (1, "median"),
+    ]
+    alone = []
+    for member in members[1:]:
+        monkeypatch.setattr(model, "_members", (members[0], member))
+        alone.append(model.predict_quantiles(forecasts.test))
+    assert not np.array_equal(*alone)
+    np.testing.assert_array_equal(alone[0][:, 0], whole[:, 0])
+    np.testing.assert_allclose(np.mean(alone, axis=0), whole, atol=1e-6)
 
 
 def test_goal_stops_weighted_fits_on_average_precision(events: Folds) -> None:

@@ -33,6 +33,7 @@ def test_last_observed_older_than_allowed_is_nan() -> None:
 def test_rolling_leaves_gaps_out() -> None:
     values = np.array([[1, NAN, 3, NAN, NAN, NAN]], dtype=np.float32)
     np.testing.assert_allclose(rolling(values, 3, "mean"), [[1, 1, 2, 3, 3, NAN]])
+    np.testing.assert_allclose(rolling(values, 3, "median"), [[1, 1, 2, 3, 3, NAN]])
     np.testing.assert_allclose(rolling(values, 2, "max"), [[1, 1, 3, 3, NAN, NAN]])
 
 

@@ -20,9 +20,16 @@ from optimizer.durations import format_duration
 from optimizer.features.panel import FloatArray
 from optimizer.imbalance.base import ImbalanceStrategy
 from optimizer.imbalance.focal import sigmoid
+from optimizer.models.anchors import ANCHORS
 from optimizer.models.base import Runtime, TrainingLog
-from optimizer.models.boosting_data import EventGoal, Fitted, Fold, goal_of, residual_fold
-from optimizer.models.past import anchor_of
+from optimizer.models.boosting_data import (
+    EventGoal,
+    Fitted,
+    Fold,
+    Member,
+    goal_of,
+    residual_folds,
+)
 from optimizer.ranges import require_between, require_choice, require_count
 from optimizer.samples import EventTask, ForecastTask, Samples
 
@@ -52,10 +59,17 @@ class Booster(ABC):
     focal fit is miscalibrated on purpose, which its log loss on untouched rows would punish, so
     it stops on average precision.
 
-    Forecasts: each horizon has its own model of the residual ``y(t + h) - y(t)`` on the last
-    value observed (within 24 hours, else 0): persistence is hard to beat an hour ahead, and a
-    tree cannot extrapolate a level. Validation stops it on the pinball loss. Quantiles are
-    sorted, and no less than 0, the lower bound of every metric.
+    Forecasts: below a day ahead each horizon has a model of the residual ``y(t + h) - y(t)`` on
+    the last value observed (within 24 hours, else 0). From a day on it has two, one of the level
+    and one of the residual on the median of the last 72 hours, whose quantiles are averaged
+    level by level. Validation stops each on the pinball loss. Quantiles are sorted, and no less
+    than 0, the lower bound of every metric, before they are averaged.
+
+    References
+    ----------
+    Ratcliff, Group reaction time distributions and an analysis of distribution statistics,
+    Psychological Bulletin 1979; Lichtendahl, Grushka-Cockayne and Winkler, Is it better to
+    average probabilities or quantiles?, Management Science 2013.
     """
 
     name = "booster"
@@ -72,6 +86,7 @@ class Booster(ABC):
         self.early_stopping_rounds = early_stopping_rounds
         self.device = device
         self._fitted: tuple[Fitted, ...] = ()
+        self._members: tuple[Member, ...] = ()
         self._names: tuple[str, ...] = ()
         self._metric = ""
         self._threads = 1
@@ -113,29 +128,40 @@ class Booster(ABC):
     def fit_forecast(
         self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
     ) -> TrainingLog:
-        """Learn one model of the residual per horizon, from rows whose future was observed."""
+        """Learn each horizon's models of the residual, from rows whose future was observed."""
         self._begin(train, task.metric, runtime)
-        fitted: list[Fitted] = []
+        members: list[Member] = []
         curves: dict[str, list[float]] = {}
         for position, horizon in enumerate(task.horizons):
-            fold = residual_fold(train, valid, task, position)
-            fitted.append(self._fit_horizon(fold, task.quantiles, runtime))
-            for curve, values in fitted[-1].curves.items():
-                curves[f"{curve} {format_duration(horizon)}"] = values
-        self._fitted = tuple(fitted)
-        best = max(one.best_iteration for one in fitted)
+            for anchor, fold in residual_folds(train, valid, task, position):
+                fitted = self._fit_horizon(fold, task.quantiles, runtime)
+                members.append(Member(position, anchor, fitted))
+                for curve, values in fitted.curves.items():
+                    curves[f"{curve} {anchor} {format_duration(horizon)}"] = values
+        self._members = tuple(members)
+        self._fitted = tuple(member.fitted for member in members)
+        best = max(one.best_iteration for one in self._fitted)
         return TrainingLog(curves, "pinball loss", best)
 
     def predict_quantiles(self, samples: Samples) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
-        anchor = anchor_of(samples, self._metric)
+        names = {member.anchor for member in self._members}
+        anchors = {name: ANCHORS[name](samples, self._metric) for name in names}
         parts = []
         for part in _chunks(len(samples)):
-            X = self._matrix(samples, part)
-            residual = np.stack([self._quantiles(one.model, X) for one in self._fitted], axis=1)
-            parts.append(np.sort(residual + anchor[part, None, None], axis=-1))
-        joined: FloatArray = np.maximum(np.concatenate(parts), 0.0).astype(np.float32)
+            near = {name: anchor[part, None] for name, anchor in anchors.items()}
+            parts.append(self._averaged(self._matrix(samples, part), near))
+        joined: FloatArray = np.concatenate(parts).astype(np.float32)
         return joined
+
+    def _averaged(self, X: FloatArray, anchors: dict[str, FloatArray]) -> NDArray[np.floating]:
+        """Return each horizon's quantiles, the mean of its members', level by level."""
+        found: dict[int, list[NDArray[np.floating]]] = {}
+        for member in self._members:
+            residual = self._quantiles(member.fitted.model, X)
+            quantiles = np.maximum(np.sort(residual + anchors[member.anchor], axis=-1), 0.0)
+            found.setdefault(member.position, []).append(quantiles)
+        return np.stack([np.mean(found[place], axis=0) for place in sorted(found)], axis=1)
 
     def importance(self) -> dict[str, float]:
         """Return each feature's share of the gain of all splits, summing to 1."""

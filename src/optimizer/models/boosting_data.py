@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optimizer.features.panel import FloatArray
 from optimizer.imbalance.base import FocalLoss, ImbalanceStrategy, count_classes
 from optimizer.imbalance.focal import focal_curvature, focal_newton, focal_prior
-from optimizer.models.past import anchor_of
+from optimizer.models.anchors import ANCHORS, anchors_for
 from optimizer.samples import ForecastTask, Samples
 
 TRAIN_CURVE_ROWS = 200_000
@@ -28,7 +28,7 @@ class Fold:
     X, X_valid : numpy.ndarray
         float32, shape ``(n, n_features)``, NaN in gaps.
     y, y_valid : numpy.ndarray
-        float32, shape ``(n,)``: 0 or 1, or the residual on the last value.
+        float32, shape ``(n,)``: 0 or 1, or the residual on an anchor.
     weight : numpy.ndarray, optional
         float32, shape ``(n,)``.
     """
@@ -115,11 +115,34 @@ def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
     return EventGoal(loss=imbalance.loss, stop_on=stop_on, rate=rate)
 
 
-def residual_fold(train: Samples, valid: Samples, task: ForecastTask, position: int) -> Fold:
-    """Return the rows whose future was observed, labelled with the residual on the anchor."""
-    sides = []
-    for side in (train, valid):
-        known = side.select(~np.isnan(side.y[:, position]))
-        sides.append((known.matrix(), known.y[:, position] - anchor_of(known, task.metric)))
-    (X, y), (X_valid, y_valid) = sides
-    return Fold(X, y, X_valid, y_valid)
+@dataclass(frozen=True)
+class Member:
+    """One of the models whose quantiles a horizon averages.
+
+    Parameters
+    ----------
+    position : int
+        Index of the horizon.
+    anchor : str
+        What its residuals are counted from, a key of :data:`optimizer.models.anchors.ANCHORS`.
+    fitted : Fitted
+        The model of the residual.
+    """
+
+    position: int
+    anchor: str
+    fitted: Fitted
+
+
+def residual_folds(
+    train: Samples, valid: Samples, task: ForecastTask, position: int
+) -> Iterator[tuple[str, Fold]]:
+    """Yield the horizon's anchors, each with the rows whose future was observed.
+
+    The folds share their features; labels are the residuals on the anchor.
+    """
+    sides = [side.select(~np.isnan(side.y[:, position])) for side in (train, valid)]
+    X, X_valid = (side.matrix() for side in sides)
+    for anchor in anchors_for(task.horizons[position]):
+        y, y_valid = (side.y[:, position] - ANCHORS[anchor](side, task.metric) for side in sides)
+        yield anchor, Fold(X, y, X_valid, y_valid)

@@ -63,7 +63,7 @@ def gather(grid: FloatArray, service: IntArray, step: NDArray[np.integer]) -> Fl
 
 
 def rolling(values: FloatArray, window: int, how: str) -> FloatArray:
-    """Return the mean or maximum of the observed values in ``(t - window, t]``.
+    """Return the mean, median or maximum of the observed values in ``(t - window, t]``.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def rolling(values: FloatArray, window: int, how: str) -> FloatArray:
     window : int
         Steps, at least 1; shortened to the clock.
     how : str
-        ``"mean"`` or ``"max"``.
+        ``"mean"``, ``"median"`` or ``"max"``.
     """
     import bottleneck as bn
 
     size = min(window, values.shape[1])
-    move = {"mean": bn.move_mean, "max": bn.move_max}[how]
+    move = {"mean": bn.move_mean, "median": bn.move_median, "max": bn.move_max}[how]
     moved: FloatArray = move(values.astype(np.float64), size, min_count=1, axis=1).astype(
         np.float32
     )
