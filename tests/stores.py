@@ -54,7 +54,7 @@ def store_of(
     shutil.copy(FEAST_YAML, home)
     base: StoreSettings = build(load_config().store, "store")
     paths = {"feast": str(home / FEAST_YAML.name), "offline": str(home / "data" / "offline")}
-    return FeatureStore(replace(base, **paths, **settings), project, schema_of(panel, choice))
+    return FeatureStore(replace(base, **{**paths, **settings}), project, schema_of(panel, choice))
 
 
 def moment(panel: Panel, step: int) -> pd.Timestamp:

@@ -160,14 +160,14 @@ def attempt(call: Callable[[], T], what: str, note: str = "") -> T:
         except OptimizerError:
             raise
         except Exception as error:
-            if left:
+            if left and not type(error).__module__.startswith("feast.errors"):
                 logger.warning("%s: %s; trying again", what, first_line(error))
                 time.sleep(PAUSE_SECONDS)
                 continue
             raise StoreError(
                 f"feature store: {what}",
                 seen=f"{type(error).__name__}: {first_line(error)}{note}",
-                allowed=f"a {what} that can be reached, with the definitions applied",
+                allowed="a store that can be reached and has the definitions applied",
                 fix="check its address in feature_store.yaml and that it runs, then run "
                 "`python flows/features.py` again: it mends what was interrupted",
             ) from error

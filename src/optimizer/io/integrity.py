@@ -114,7 +114,7 @@ def check_range(
     """Return the first and last step of the panel to store.
 
     Without a start, storing begins with the telemetry, or, where the store reaches further back,
-    with the first week whose history the telemetry holds in full.
+    at the first moment whose history the telemetry holds in full.
 
     Raises
     ------
@@ -195,8 +195,7 @@ def _first_ready(
     """Return the first moment whose values the telemetry alone determines as the store needs."""
     if known is None or known.first >= clock[0]:
         return clock[0]
-    begin = monday(clock[0] + longest_reach(schema.specs))
-    return begin if begin - longest_reach(schema.specs) >= clock[0] else begin + pd.Timedelta("7d")
+    return clock[0] + longest_reach(schema.specs)
 
 
 def _known_files(directory: Path, manifest: Manifest) -> Iterator[tuple[Path, str, int]]:

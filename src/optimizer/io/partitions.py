@@ -1,8 +1,8 @@
 """The offline feature store: weekly Parquet partitions per view, written by ranges of time.
 
 A value depends on the telemetry and the week it lies in, never on the range that was asked for:
-every write starts its history at the same step before the week. So a range that is stored
-twice, or in pieces, gives the same values.
+a write starts its history as long before the week as any feature reaches. So a range that is
+stored twice, or in pieces, gives the same values to the last bit.
 """
 
 from __future__ import annotations
