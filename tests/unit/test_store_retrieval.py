@@ -115,9 +115,9 @@ def test_engines_agree_to_the_last_bit_on_any_rows(
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("rows", [1, 300_000, 300_001])
+@pytest.mark.parametrize("rows", [1, 150_000, 150_001])
 def test_engine_switches_at_the_stated_size(store: FeatureStore, rows: int) -> None:
-    want = fetch_with_feast if rows <= 300_000 else fetch_with_duckdb
+    want = fetch_with_feast if rows <= 150_000 else fetch_with_duckdb
     assert retrieval.choose_engine(store, rows) is want
 
 

@@ -46,7 +46,7 @@ class StoreSettings:
     project: str | None = None
     ttl: str | None = None
     online_window: str = "24h"
-    feast_rows: int = 300_000
+    feast_rows: int = 150_000
     rebuild: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class StoreSettings:
         if self.ttl is not None:
             parse_duration(self.ttl, "store.ttl")
         parse_duration(self.online_window, "store.online_window")
-        require_count("store.feast_rows", self.feast_rows, 0, fix=300_000)
+        require_count("store.feast_rows", self.feast_rows, 0, fix=150_000)
         if self.project is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_]*", self.project):
             raise ConfigError(
                 "store.project",
