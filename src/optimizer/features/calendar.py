@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optimizer.errors import ConfigError
 from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
@@ -80,24 +82,29 @@ class Calendar(FeatureGroup):
         return found
 
     def _feature(self, name: str, clock: Clock) -> Feature:
+        def row(block: Block) -> Array:
+            local = block.once(
+                ("local", self.timezone), lambda: block.times.tz_convert(self.timezone)
+            )
+            return np.asarray(clock(local), dtype=np.float32)[None, :]
+
         def compute(block: Block) -> Array:
-            key = ("calendar", name)
-            if key not in block.shared:
-                times = pd.DatetimeIndex(block.panel.timestamps, tz="UTC")
-                local = times.tz_convert(self.timezone)
-                block.shared[key] = np.asarray(clock(local), dtype=np.float32)[None, :]
-            row: Array = block.shared[key]
-            return row
+            return block.once(("calendar", name), lambda: row(block))
 
         return Feature(self.spec(name, "1", "0h", ()), compute)
 
     def _is_holiday(self, times: pd.DatetimeIndex) -> Array:
-        import holidays
+        day = times.tz_localize(None).to_numpy("datetime64[D]")
+        years = range(int(times.year.min()), int(times.year.max()) + 1)
+        return np.isin(day, np.concatenate([_holidays(self.country, year) for year in years]))
 
-        days = times.normalize().tz_localize(None)
-        years = range(int(days.year.min()), int(days.year.max()) + 1)
-        known = pd.DatetimeIndex(list(holidays.country_holidays(self.country, years=years)))
-        return np.asarray(days.isin(known))
+
+@cache
+def _holidays(country: str, year: int) -> NDArray[np.datetime64]:
+    """Return the public holidays of a year, as days."""
+    import holidays
+
+    return np.array(sorted(holidays.country_holidays(country, years=year)), "datetime64[D]")
 
 
 def _wave(cycle: Clock, function: np.ufunc) -> Clock:

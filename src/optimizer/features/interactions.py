@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from optimizer.columns import CPU, MEMORY
 from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, divide
-from optimizer.features.windows import window_max, window_mean, window_min, window_std
 
 Recipe = tuple[str, str, str, tuple[str, ...], Compute]
 
@@ -60,13 +59,13 @@ class Interactions(FeatureGroup):
         w, window = short, self.short
 
         def below_peak(block: Block) -> Array:
-            return window_max(block, CPU, w) - block.metric(CPU)
+            return block.max(CPU, w) - block.metric(CPU)
 
         def peak_headroom(block: Block) -> Array:
-            return 1 - window_max(block, CPU, w)
+            return 1 - block.max(CPU, w)
 
         def headroom_in_std(block: Block) -> Array:
-            return divide(1 - block.metric(CPU), window_std(block, CPU, w))
+            return divide(1 - block.metric(CPU), block.std(CPU, w))
 
         return [
             ("cpu_headroom", "fraction", "0h", (CPU,), lambda b: 1 - b.metric(CPU)),
@@ -107,20 +106,20 @@ def _pairs() -> list[Recipe]:
 
 
 def _zscore(steps: int) -> Compute:
-    return lambda b: divide(b.wide(CPU) - window_mean(b, CPU, steps), window_std(b, CPU, steps))
+    return lambda b: divide(b.wide(CPU) - b.mean(CPU, steps), b.std(CPU, steps))
 
 
 def _position(steps: int) -> Compute:
     def compute(block: Block) -> Array:
-        low = window_min(block, CPU, steps)
-        return divide(block.metric(CPU) - low, window_max(block, CPU, steps) - low)
+        low = block.min(CPU, steps)
+        return divide(block.metric(CPU) - low, block.max(CPU, steps) - low)
 
     return compute
 
 
 def _to_mean(steps: int) -> Compute:
-    return lambda b: divide(b.metric(CPU), window_mean(b, CPU, steps), 1e-2)
+    return lambda b: divide(b.metric(CPU), b.mean(CPU, steps), 1e-2)
 
 
 def _variation(steps: int) -> Compute:
-    return lambda b: divide(window_std(b, CPU, steps), window_mean(b, CPU, steps), 1e-2)
+    return lambda b: divide(b.std(CPU, steps), b.mean(CPU, steps), 1e-2)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import CPU, METRICS
-from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, shift
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout
 from optimizer.ranges import require_count
 
 
@@ -52,4 +52,4 @@ class Lags(FeatureGroup):
 
 
 def _lag(metric: str, steps: int, block: Block) -> Array:
-    return shift(block.metric(metric), steps)
+    return block.earlier(metric, steps)
