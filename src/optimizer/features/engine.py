@@ -79,9 +79,7 @@ def compute_features(
         out = np.empty((len(features), len(service)), dtype=np.float32)
     size = max(1, BLOCK_CELLS // panel.n_steps)
     by_source: dict[tuple[str, ...], dict[int, Feature]] = {}
-    reach = [pd.Timedelta(feature.spec.lookback) for feature in features]
-    for index in sorted(range(len(features)), key=reach.__getitem__):
-        feature = features[index]
+    for index, feature in enumerate(features):
         by_source.setdefault(feature.spec.source, {})[index] = feature
     shared: dict[Hashable, Any] = {}
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

@@ -21,6 +21,9 @@ RESOLVED = 30
 """Half-lives that an exponential mean reads: after a gap of ten, the longest that it outlives, what
 is left out weighs less than a millionth of the rest."""
 
+TREND = 32
+"""Steps at least over which clusters are aggregated for a trend: they cost little more than two."""
+
 
 @dataclass(frozen=True)
 class NewestFeatures:
@@ -144,7 +147,8 @@ class NewestBlock(Block):
 
     def median(self, name: str, steps: int) -> Array:
         """Return the median of the window: its samples sorted, gaps last."""
-        ranked = np.sort(self.buffer.tail(name, steps).T, axis=1)
+        ranked = np.ascontiguousarray(self.buffer.tail(name, steps).T)
+        ranked.sort(axis=1)
         last = np.maximum(self._count(name, steps), 1).astype(np.intp) - 1
         middle = np.take_along_axis(ranked, np.hstack((last // 2, last - last // 2)), axis=1)
         half = np.float32(0.5)
@@ -239,10 +243,10 @@ class NewestBlock(Block):
     def _samples(self, name: str, steps: int) -> tuple[FloatArray, FloatArray]:
         """Return the values with 0 in gaps, and 1 where observed."""
         rows = self.buffer.tail(name, steps)
-        seen = ~np.isnan(rows)
-        values = np.zeros_like(rows)
-        np.copyto(values, rows, where=seen)
-        return values, seen.astype(np.float32)
+        gaps = np.isnan(rows)
+        values = rows.copy()
+        np.copyto(values, 0, where=gaps)
+        return values, (~gaps).astype(np.float32)
 
     def _days(self, name: str, lag: int, day: int, days: int) -> FloatArray:
         """Return the values ``lag`` steps ago and at that time of the days before, newest first."""
@@ -254,10 +258,10 @@ class NewestBlock(Block):
         known = self.remember(("clusters", name), dict[int, dict[str, Array]])
         longest = max(known, default=0)
         if longest < steps:
-            longest = steps
-            known[steps] = aggregate_clusters(
-                self.buffer.tail(name, steps).T,
-                self.buffer.tail_clusters(steps).T,
+            longest = steps if steps == 1 else max(steps, TREND)
+            known[longest] = aggregate_clusters(
+                self.buffer.tail(name, longest).T,
+                self.buffer.tail_clusters(longest).T,
                 len(self.buffer.cluster_names),
             )
         return {kind: table[:, -steps:] for kind, table in known[longest].items()}
