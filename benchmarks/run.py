@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
+import newest
+from agreement import TOLERANCE, compare_values
 from workload import STEPS
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE.parent / "out" / "bench.json"
 ROUNDS = 3
-TOLERANCE = 1e-4
 PEAK_MIB = 2560
 ENGINES = {False: ("panel", "pandas", "polars"), True: ("panel", "pandas", "mlforecast")}
 TITLES = {
@@ -90,9 +91,12 @@ def main() -> int:
             print_rows(rows, TITLES[subset])
             table += rows
         missed += check(table, size)
+    step = newest.measure(THREADS)
+    newest.print_figures(step)
+    missed += newest.check(step)
     verdict = "; ".join(missed) or "all requirements met"
     print(f"\n{verdict} ({requirements()})")
-    write(table, verdict)
+    write(table, step, verdict)
     print(f"figures: {RESULT.relative_to(HERE.parent)}")
     return 1 if missed else 0
 
@@ -162,29 +166,6 @@ def load(path: Path, names: list[str]) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def compare_values(expected: dict[str, Any], given: dict[str, Any]) -> tuple[float, str]:
-    """Return the largest deviation as a share of its column's scale, and the column.
-
-    The scale is the column's standard deviation, of a constant column its largest value. A
-    value where NaN is expected, or the other way round, or a missing column is infinitely far.
-    """
-    if set(expected) != set(given):
-        return float("inf"), ", ".join(sorted(set(expected) ^ set(given))[:3])
-    return max((deviation(expected[name], given[name]), name) for name in expected)
-
-
-def deviation(expected: Any, given: Any) -> float:
-    """Return the largest deviation of one column as a share of its scale."""
-    known = ~np.isnan(expected)
-    if (known == np.isnan(given)).any():
-        return float("inf")
-    expected, given = expected[known], given[known]
-    if len(expected) == 0:
-        return 0.0
-    scale = expected.std() or np.abs(expected).max() or 1.0
-    return float(np.abs(given - expected).max() / scale)
-
-
 def check(table: list[Row], size: Size) -> list[str]:
     """Return which requirements the engine misses at this size."""
     ours = [
@@ -206,7 +187,10 @@ def check(table: list[Row], size: Size) -> list[str]:
 def requirements() -> str:
     """Return the requirements as text."""
     ratios = ", ".join(f"{size.ratio:.0f} x pandas at {size.services * STEPS:,}" for size in SIZES)
-    return f"{ratios} rows; deviation {TOLERANCE:.0e}; peak {PEAK_MIB} MiB"
+    return (
+        f"{ratios} rows; newest step {newest.RATIO:.0f} x polars; "
+        f"deviation {TOLERANCE:.0e}; peak {PEAK_MIB} MiB"
+    )
 
 
 def print_rows(rows: list[Row], title: str) -> None:
@@ -225,7 +209,7 @@ def print_rows(rows: list[Row], title: str) -> None:
         )
 
 
-def write(table: list[Row], verdict: str) -> None:
+def write(table: list[Row], step: dict[str, Any], verdict: str) -> None:
     """Write the figures with the versions that produced them."""
     RESULT.parent.mkdir(exist_ok=True)
     figures = {
@@ -238,6 +222,7 @@ def write(table: list[Row], verdict: str) -> None:
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "rows": [asdict(row) for row in table],
+        "newest_step": step,
     }
     RESULT.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -123,7 +123,7 @@ def _make(store: FeatureStore, home: Path) -> dict[str, Any]:
     """Fill the store and write the same features and keys as plain files."""
     panel = make_panel(SERVICES)
     store_range(store.directory, panel, store.schema)
-    store.apply()
+    store.register()
     store.materialize(pd.Timestamp(panel.timestamps[-1], tz="UTC"))
     service, step = (index.astype(np.int32) for index in np.nonzero(panel.present))
     pq.write_table(entity_rows(panel, service, step), home / "keys.parquet")

@@ -11,7 +11,7 @@ from prefect.utilities.annotations import quote
 import tasks
 from messages import say, show_table
 from optimizer.comparison import Comparison
-from optimizer.config import ExperimentConfig
+from optimizer.config_schema import ExperimentConfig
 from optimizer.experiment import Components, Experiment, build_components, build_experiment
 from optimizer.gallery import save_plots
 from optimizer.io.artifacts import ArtifactRef, code_digest, write_json

@@ -9,7 +9,8 @@ from prefect.utilities.annotations import quote
 
 import tasks
 from messages import say, show_table
-from optimizer.config import ExperimentConfig, build
+from optimizer.config import build
+from optimizer.config_schema import ExperimentConfig
 from optimizer.experiment import Components, build_components
 from optimizer.io.artifacts import ArtifactRef
 from optimizer.io.feature_store import FeatureStore

@@ -125,7 +125,7 @@ def retrieve_features(
 
     panel = load_panel(validated)
     found = open_filled(panel, groups, build(store, "store"), project)
-    found.apply()
+    found.register()
     directory = place(cache_dir, "features", validated.sha256, groups, store, project)
     return retrieve_training_set(found, panel, directory)
 
@@ -133,7 +133,7 @@ def retrieve_features(
 @task(name="apply-definitions", cache_policy=NO_CACHE)
 def apply_definitions(store: FeatureStore) -> None:
     """Register entities, views and services."""
-    store.apply()
+    store.register()
 
 
 @task(name="materialize-online", cache_policy=NO_CACHE)

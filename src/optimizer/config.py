@@ -10,10 +10,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError, OptimizerError
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -21,97 +21,6 @@ GROUPS = ("data", "features", "target", "split", "model", "imbalance")
 """The choices that name an experiment."""
 NODES = ("data", "quality", "target", "split", "model", "imbalance", "evaluation", "store")
 """Keys of one component each."""
-
-
-@dataclass
-class Cache:
-    """Where validated data, features and task results are kept."""
-
-    dir: str = ".cache/optimizer"
-
-
-@dataclass
-class Tracking:
-    """Which MLflow store and experiment a run is logged to."""
-
-    uri: str = "sqlite:///mlflow.db"
-    experiment: str = "cloud-workload-optimizer"
-
-
-@dataclass
-class Registry:
-    """Name of the registered model; None for ``<target>-<data name>``."""
-
-    name: str | None = None
-
-
-@dataclass
-class Backfill:
-    """Range of ``event_timestamp`` to store, start included, end excluded; all if absent."""
-
-    start: str | None = None
-    end: str | None = None
-
-
-@dataclass
-class FeatureChoice:
-    """The feature groups chosen, by name."""
-
-    groups: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class ExperimentConfig:
-    """The whole configuration: one node per component, and the scalars.
-
-    Parameters
-    ----------
-    data, quality, target, split, model, imbalance, evaluation, store : dict
-        ``_target_`` and constructor arguments of one component each.
-    features : FeatureChoice
-        Feature groups.
-    baselines : dict
-        Models to compare with, by name.
-    seed : int
-        Seeds every random choice.
-    threads : int, optional
-        Threads of the learning libraries; None for as many as the process may use.
-    now : str, optional
-        Moment that ages in the store are counted to; None for the clock.
-    cache, tracking, registry
-        Where results are kept.
-    backfill : Backfill
-        What `flows/features.py` stores.
-    choices : dict
-        Which yaml each group was taken from; filled by :func:`load_config`.
-    """
-
-    data: dict[str, Any] = field(default_factory=dict)
-    quality: dict[str, Any] = field(default_factory=dict)
-    features: FeatureChoice = field(default_factory=FeatureChoice)
-    target: dict[str, Any] = field(default_factory=dict)
-    split: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    imbalance: dict[str, Any] = field(default_factory=dict)
-    baselines: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
-    store: dict[str, Any] = field(default_factory=dict)
-    backfill: Backfill = field(default_factory=Backfill)
-    seed: int = 7
-    threads: int | None = None
-    now: str | None = None
-    cache: Cache = field(default_factory=Cache)
-    tracking: Tracking = field(default_factory=Tracking)
-    registry: Registry = field(default_factory=Registry)
-    choices: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the resolved configuration as plain values."""
-        return asdict(self)
-
-    def flatten(self) -> dict[str, Any]:
-        """Return every leaf by its dotted key, as used on the command line."""
-        return dict(_leaves(self.to_dict(), ""))
 
 
 def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
@@ -254,14 +163,6 @@ def _check_arguments(key: str, node: Any) -> None:
     for argument in node:
         if argument not in allowed and not argument.startswith("_"):
             raise _unknown_key(f"{key}.{argument}", [f"{key}.{name}" for name in allowed])
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value
 
 
 def _unknown_key(key: str, known: list[str]) -> ConfigError:

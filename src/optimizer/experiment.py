@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.config import ExperimentConfig, build
+from optimizer.config import build
+from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
 from optimizer.evaluation.settings import Evaluation
 from optimizer.features.engine import check_history

@@ -8,7 +8,8 @@ import pytest
 from factories import feature_grid, metrics_panel
 from optimizer.columns import CPU, MEMORY
 from optimizer.errors import ConfigError
-from optimizer.features.cluster import Cluster, aggregate_clusters
+from optimizer.features.aggregates import aggregate_clusters
+from optimizer.features.cluster import Cluster
 from optimizer.features.workload import Workload
 
 NAN = np.nan
@@ -45,7 +46,7 @@ def test_cluster_difference_and_window_of_the_mean() -> None:
 
 def test_cluster_without_an_observed_service_is_unknown() -> None:
     panel = metrics_panel({CPU: [[NAN, 0.5], [0.1, 0.2]]}, clusters=[0, 1])
-    found = aggregate_clusters(panel, CPU)
+    found = aggregate_clusters(panel.metric(CPU), panel.clusters, 2)
     np.testing.assert_array_equal(found["count"], [[0, 1], [1, 1]])
     for kind in ("mean", "max", "std", "above_80"):
         assert np.isnan(found[kind][0, 0])

@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 def filled(home: Path) -> FeatureStore:
     found = store_of(home, PANEL)
     store_range(found.directory, PANEL, found.schema)
-    found.apply()
+    found.register()
     found.materialize(NOW)
     return found
 
@@ -88,7 +88,7 @@ def test_read_of_an_unknown_service_says_so(store: FeatureStore) -> None:
 def test_read_after_an_interrupted_write_is_mixed(tmp_path: Path) -> None:
     found = store_of(tmp_path, PANEL)
     store_range(found.directory, PANEL, found.schema)
-    found.apply()
+    found.register()
     found.materialize(moment(PANEL, PANEL.n_steps - 2))
     begin = (NOW - pd.Timedelta("24h")).to_pydatetime()
     found.feast.materialize(begin, NOW.to_pydatetime(), ["workload_features"])
@@ -118,7 +118,7 @@ def test_materialize_before_apply_tells_which_views_are_missing(tmp_path: Path) 
 def test_store_without_its_yaml_names_the_file(tmp_path: Path) -> None:
     found = store_of(tmp_path, PANEL, feast=str(tmp_path / "absent.yaml"))
     with pytest.raises(StoreError, match=r"store\.feast: got no file .*absent\.yaml"):
-        found.apply()
+        found.register()
 
 
 def test_read_without_a_registry_is_one_clear_error(tmp_path: Path) -> None:
@@ -134,14 +134,14 @@ def test_unreachable_registry_is_tried_again_then_told(
     lines = "registry_type: sql\n  path: postgresql+psycopg://nobody@127.0.0.1:1/x"
     Path(found.settings.feast).write_text(text.replace("path: data/registry.db", lines))
     with pytest.raises(StoreError, match="feature store: registry: got OperationalError"):
-        found.apply()
+        found.register()
     assert caplog.text.count("trying again") == 2
 
 
 def test_check_online_refuses_what_did_not_arrive(tmp_path: Path) -> None:
     found = store_of(tmp_path, PANEL)
     store_range(found.directory, PANEL, found.schema)
-    found.apply()
+    found.register()
     found.materialize(moment(PANEL, 100))
     with pytest.raises(StoreError, match="online store of fleet: got stale"):
         check_online(found, NOW)

@@ -34,7 +34,7 @@ ROWS = {"feast": 10**9, "duckdb": 0}
 def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     found = store_of(tmp_path_factory.mktemp("store"), PANEL)
     store_range(found.directory, PANEL, found.schema)
-    found.apply()
+    found.register()
     return found
 
 
@@ -165,9 +165,9 @@ def test_definitions_are_those_of_the_specs(store: FeatureStore) -> None:
 
 def test_apply_removes_what_is_no_longer_defined(tmp_path: Path) -> None:
     whole = store_of(tmp_path, PANEL)
-    whole.apply()
+    whole.register()
     fewer = store_of(tmp_path, PANEL, choice="no_calendar")
-    fewer.apply()
+    fewer.register()
     names = {view.name for view in fewer.feast.list_batch_feature_views()}
     assert "temporal_features" not in names
     assert "rolling_features" in names

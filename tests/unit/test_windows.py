@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from factories import panel_of
 from optimizer.columns import CPU
 from optimizer.features import windows
-from optimizer.features.base import Array, Block
+from optimizer.features.base import Array
+from optimizer.features.batch import PanelBlock
 
 NAN = np.nan
 STATISTICS = {
-    "mean": (windows.window_mean, np.nanmean),
-    "std": (windows.window_std, lambda v: np.nanstd(v, ddof=1)),
-    "min": (windows.window_min, np.nanmin),
-    "max": (windows.window_max, np.nanmax),
-    "median": (windows.window_median, np.nanmedian),
+    "mean": (PanelBlock.mean, np.nanmean),
+    "std": (PanelBlock.std, lambda v: np.nanstd(v, ddof=1)),
+    "min": (PanelBlock.min, np.nanmin),
+    "max": (PanelBlock.max, np.nanmax),
+    "median": (PanelBlock.median, np.nanmedian),
 }
 
 
-def block_of(values: object) -> Block:
+def block_of(values: object) -> PanelBlock:
     panel = panel_of(values)
-    return Block(panel, slice(0, panel.n_services), {})
+    return PanelBlock(panel, slice(0, panel.n_services), {})
 
 
 def naive(values: Array, steps: int, reduce) -> Array:
@@ -85,5 +87,22 @@ def test_window_std_of_a_tiny_spread_on_a_large_level_keeps_its_digits() -> None
 
 def test_window_results_are_computed_once_per_block() -> None:
     block = block_of([[1, 2, 3, 4]])
-    assert windows.window_max(block, CPU, 3) is windows.window_max(block, CPU, 3)
-    assert windows.window_mean(block, CPU, 3) is windows.window_mean(block, CPU, 3)
+    assert block.max(CPU, 3) is block.max(CPU, 3)
+    assert block.mean(CPU, 3) is block.mean(CPU, 3)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 24, 168, 300, 400])
+def test_moving_count_is_the_number_of_flags_in_the_window(steps: int) -> None:
+    flags = np.random.default_rng(1).random((2, 300)) < 0.7
+    want = [[row[max(0, t - steps + 1) : t + 1].sum() for t in range(300)] for row in flags]
+    doubled = windows.narrow_flags(flags)
+    np.testing.assert_array_equal(windows.moving_count(doubled, steps), want)
+    np.testing.assert_array_equal(windows.moving_count(doubled, steps), want)  # known by now
+
+
+@pytest.mark.parametrize("halflife", [1, 5, 200])
+def test_exponential_mean_runs_on_over_the_restarts_of_its_weights(halflife: int) -> None:
+    values = np.random.default_rng(2).random((2, 700)).astype(np.float32)
+    found = windows.exponential_mean((values + 1j).astype(np.complex64), halflife)
+    want = pd.DataFrame(values.T.astype(float)).ewm(halflife=halflife).mean().to_numpy().T
+    np.testing.assert_allclose(found, want, rtol=3e-6)

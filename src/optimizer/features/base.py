@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optimizer.columns import LABELS, METRICS
 from optimizer.durations import count_steps, format_duration, parse_duration
 from optimizer.errors import ConfigError
-from optimizer.features.panel import FloatArray, Panel
+from optimizer.features.panel import FloatArray
 from optimizer.features.table import ON_DEMAND_VIEW, FeatureSpec
 
 Array = NDArray[Any]
@@ -56,54 +56,23 @@ class Layout:
         return format_duration(steps * self.step) if steps else "0h"
 
 
-class Block:
-    """A few services of the panel with the intermediate results that groups share.
+class Block(ABC):
+    """A few services at some steps: the primitives that features are made of.
+
+    What a feature is, is written once over these; a kind of block says how they are computed:
+    over all steps of a panel, or for the newest step of a buffer. Every result has shape
+    ``(n_services, n_steps)`` of the block or broadcasts to it; the value at step t reads steps up
+    to t only. Results that several features need are computed once and must not be changed.
 
     Parameters
     ----------
-    panel : Panel
-        The telemetry.
-    services : slice
-        The services of this block; few enough to stay in the processor's cache.
     shared : dict
         Results over the whole fleet, for example cluster aggregates, filled once per panel.
     """
 
-    def __init__(self, panel: Panel, services: slice, shared: dict[Hashable, Any]) -> None:
-        self.panel = panel
-        self.services = services
+    def __init__(self, shared: dict[Hashable, Any]) -> None:
         self.shared = shared
         self._memo: dict[Hashable, Any] = {}
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Services and steps of the block."""
-        return self.services.stop - self.services.start, self.panel.n_steps
-
-    def metric(self, name: str) -> FloatArray:
-        """Return the metric, float32, shape ``(n_services, n_steps)``, a view."""
-        values: FloatArray = self.panel.metric(name)[self.services]
-        return values
-
-    def wide(self, name: str) -> Array:
-        """Return the metric in float64: sums over long windows lose digits in float32."""
-        return self.remember(("wide", name), lambda: self.metric(name).astype(np.float64))
-
-    def seen(self, name: str) -> Array:
-        """Return 1 where the metric was observed and 0 in a gap, float32."""
-        return self.remember(
-            ("seen", name), lambda: (~np.isnan(self.metric(name))).astype(np.float32)
-        )
-
-    def filled(self, name: str) -> Array:
-        """Return the metric with 0 in its gaps, float32: what sums need."""
-
-        def compute() -> Array:
-            values = self.metric(name).copy()
-            values[np.isnan(values)] = 0
-            return values
-
-        return self.remember(("filled", name), compute)
 
     def remember(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return a result of this block, computed once."""
@@ -111,6 +80,91 @@ class Block:
             self._memo[key] = compute()
         result: T = self._memo[key]
         return result
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return a result over the whole fleet, computed once for all blocks."""
+        if key not in self.shared:
+            self.shared[key] = compute()
+        result: T = self.shared[key]
+        return result
+
+    @property
+    @abstractmethod
+    def times(self) -> pd.DatetimeIndex:
+        """UTC ends of the block's steps."""
+
+    @abstractmethod
+    def metric(self, name: str) -> FloatArray:
+        """Return the metric, float32; NaN in a gap."""
+
+    def wide(self, name: str) -> Array:
+        """Return the metric in float64."""
+        return self.remember(("wide", name), lambda: self.metric(name).astype(np.float64))
+
+    @abstractmethod
+    def earlier(self, name: str, steps: int) -> Array:
+        """Return the metric ``steps`` earlier."""
+
+    @abstractmethod
+    def mean(self, name: str, steps: int) -> Array:
+        """Return the mean of the window of ``steps`` that ends at each step, float64."""
+
+    @abstractmethod
+    def std(self, name: str, steps: int) -> Array:
+        """Return the sample standard deviation (n - 1) of the window."""
+
+    @abstractmethod
+    def min(self, name: str, steps: int) -> Array:
+        """Return the minimum of the window."""
+
+    @abstractmethod
+    def max(self, name: str, steps: int) -> Array:
+        """Return the maximum of the window."""
+
+    @abstractmethod
+    def median(self, name: str, steps: int) -> Array:
+        """Return the median of the window."""
+
+    @abstractmethod
+    def share_above(self, name: str, level: float, steps: int) -> Array:
+        """Return the share of the window's observed samples at or above the level."""
+
+    @abstractmethod
+    def age_above(self, name: str, level: float, steps: int) -> Array:
+        """Return the steps since the metric was at or above the level, at most ``steps``."""
+
+    @abstractmethod
+    def exponential_mean(self, name: str, halflife: int, memory: int) -> Array:
+        """Return the exponentially weighted mean; NaN if the last ``memory`` steps are gaps."""
+
+    @abstractmethod
+    def mean_of_days(self, name: str, lag: int, day: int, days: int) -> Array:
+        """Return the mean ``lag`` steps ago and at that time of the ``days - 1`` days before."""
+
+    @abstractmethod
+    def max_of_days(self, name: str, lag: int, day: int, days: int) -> Array:
+        """Return the maximum ``lag`` steps ago and at that time of the days before."""
+
+    @abstractmethod
+    def cluster(self, name: str, kind: str) -> Array:
+        """Return an aggregate of the metric over the service's cluster.
+
+        ``kind`` is one of ``count``, ``mean``, ``max``, ``std`` and ``above_80``.
+        """
+
+    @abstractmethod
+    def cluster_trend(self, name: str, trend: Callable[[Array], Array], reach: int) -> Array:
+        """Return what the cluster's mean does over time.
+
+        Parameters
+        ----------
+        name : str
+            The metric.
+        trend : callable
+            Takes and returns shape ``(n_clusters, n_steps)``.
+        reach : int
+            Steps back that the trend reads.
+        """
 
 
 Compute = Callable[[Block], Array]

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optimizer.errors import ConfigError
 from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 
-Clock = Callable[[pd.DatetimeIndex], Any]
+
+@dataclass(frozen=True)
+class WallClock:
+    """What the users' clock and calendar show, one entry per time."""
+
+    hour: Array
+    minute: Array
+    weekday: Array
+    day: Array
+    month_length: Array
+    day_of_year: Array
+    date: NDArray[np.datetime64]
+
+    @classmethod
+    def at(cls, times: pd.DatetimeIndex, timezone: str) -> WallClock:
+        """Return the clock of a time zone at ascending UTC times."""
+        local = times.tz_convert(timezone).tz_localize(None)
+        return cls(
+            hour=np.asarray(local.hour),
+            minute=np.asarray(local.minute),
+            weekday=np.asarray(local.dayofweek),
+            day=np.asarray(local.day),
+            month_length=np.asarray(local.days_in_month),
+            day_of_year=np.asarray(local.dayofyear),
+            date=local.to_numpy().astype("datetime64[D]"),
+        )
+
+
+Reading = Callable[[WallClock], Any]
 
 
 @dataclass(frozen=True)
@@ -59,20 +89,20 @@ class Calendar(FeatureGroup):
 
     def features(self, layout: Layout) -> Planned:
         """Return the calendar features; they need no metric."""
-        cycles: dict[str, Clock] = {
+        cycles: dict[str, Reading] = {
             "hour": lambda t: (t.hour + t.minute / 60) / 24,
-            "day_of_week": lambda t: (t.dayofweek + t.hour / 24) / 7,
-            "day_of_month": lambda t: (t.day - 1) / t.days_in_month,
-            "day_of_year": lambda t: (t.dayofyear - 1) / 366,
+            "day_of_week": lambda t: (t.weekday + t.hour / 24) / 7,
+            "day_of_month": lambda t: (t.day - 1) / t.month_length,
+            "day_of_year": lambda t: (t.day_of_year - 1) / 366,
         }
-        flags: dict[str, Clock] = {
-            "is_weekend": lambda t: t.dayofweek >= 5,
-            "is_working_hour": lambda t: (t.dayofweek < 5) & (t.hour >= 8) & (t.hour < 18),
+        flags: dict[str, Reading] = {
+            "is_weekend": lambda t: t.weekday >= 5,
+            "is_working_hour": lambda t: (t.weekday < 5) & (t.hour >= 8) & (t.hour < 18),
             "is_night": lambda t: (t.hour < 6) | (t.hour >= 22),
             "is_month_start": lambda t: t.day <= 3,
-            "is_month_end": lambda t: t.day > t.days_in_month - 3,
-            "is_holiday": self._is_holiday,
-            "is_day_before_holiday": lambda t: self._is_holiday(t + pd.Timedelta("1d")),
+            "is_month_end": lambda t: t.day > t.month_length - 3,
+            "is_holiday": lambda t: self._is_holiday(t.date),
+            "is_day_before_holiday": lambda t: self._is_holiday(t.date + 1),
         }
         found = []
         for name, cycle in cycles.items():
@@ -81,26 +111,31 @@ class Calendar(FeatureGroup):
         found += [self._feature(name, flag) for name, flag in flags.items()]
         return found
 
-    def _feature(self, name: str, clock: Clock) -> Feature:
+    def _feature(self, name: str, reading: Reading) -> Feature:
+        def row(block: Block) -> Array:
+            clock = block.once(
+                ("clock", self.timezone), lambda: WallClock.at(block.times, self.timezone)
+            )
+            return np.asarray(reading(clock), dtype=np.float32)[None, :]
+
         def compute(block: Block) -> Array:
-            key = ("calendar", name)
-            if key not in block.shared:
-                times = pd.DatetimeIndex(block.panel.timestamps, tz="UTC")
-                local = times.tz_convert(self.timezone)
-                block.shared[key] = np.asarray(clock(local), dtype=np.float32)[None, :]
-            row: Array = block.shared[key]
-            return row
+            return block.once(("calendar", name), lambda: row(block))
 
         return Feature(self.spec(name, "1", "0h", ()), compute)
 
-    def _is_holiday(self, times: pd.DatetimeIndex) -> Array:
-        import holidays
-
-        days = times.normalize().tz_localize(None)
-        years = range(int(days.year.min()), int(days.year.max()) + 1)
-        known = pd.DatetimeIndex(list(holidays.country_holidays(self.country, years=years)))
-        return np.asarray(days.isin(known))
+    def _is_holiday(self, date: NDArray[np.datetime64]) -> Array:
+        first, last = (int(day.astype("datetime64[Y]").astype(int)) for day in (date[0], date[-1]))
+        years = range(1970 + first, 1971 + last)
+        return np.isin(date, np.concatenate([_holidays(self.country, year) for year in years]))
 
 
-def _wave(cycle: Clock, function: np.ufunc) -> Clock:
-    return lambda times: function(2 * np.pi * np.asarray(cycle(times)))
+@cache
+def _holidays(country: str, year: int) -> NDArray[np.datetime64]:
+    """Return the public holidays of a year, as days."""
+    import holidays
+
+    return np.array(sorted(holidays.country_holidays(country, years=year)), "datetime64[D]")
+
+
+def _wave(cycle: Reading, function: np.ufunc) -> Reading:
+    return lambda clock: function(2 * np.pi * cycle(clock))

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from optimizer.errors import ConfigError, InsufficientHistoryError
-from optimizer.features.base import Block, Derived, Feature, FeatureGroup, Layout
+from optimizer.features.base import Derived, Feature, FeatureGroup, Layout
+from optimizer.features.batch import PanelBlock
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.features.table import FeatureSpec, FeatureTable
 
@@ -97,10 +98,13 @@ def compute_features(
         Rows sorted by service, then step.
     """
     features = plan_features(groups, Layout(panel.metrics, panel.step))
-    service, step = np.nonzero(panel.present)
+    counts = np.count_nonzero(panel.present, axis=1)
+    bounds = np.concatenate(([0], np.cumsum(counts)))
+    service = np.repeat(np.arange(panel.n_services, dtype=np.int32), counts)
+    clock = np.arange(panel.n_steps, dtype=np.int32)
+    step = np.broadcast_to(clock, panel.present.shape)[panel.present]
     if out is None:
         out = np.empty((len(features), len(service)), dtype=np.float32)
-    bounds = np.concatenate(([0], np.cumsum(panel.present.sum(axis=1))))
     size = max(1, BLOCK_CELLS // panel.n_steps)
     by_source: dict[tuple[str, ...], dict[int, Feature]] = {}
     for index, feature in enumerate(features):
@@ -115,9 +119,7 @@ def compute_features(
             rows = out[:, bounds[start] : bounds[stop]]
             _write_block(panel, slice(start, stop), list(by_source.values()), shared, rows)
             _write_derived(derived, place, rows)
-    return FeatureTable(
-        out, tuple(f.spec for f in features), service.astype(np.int32), step.astype(np.int32)
-    )
+    return FeatureTable(out, tuple(feature.spec for feature in features), service, step)
 
 
 def _write_derived(derived: Mapping[str, Derived], place: dict[str, int], out: FloatArray) -> None:
@@ -141,12 +143,13 @@ def _write_block(
     present = panel.present[services]
     cells = None if present.all() else np.flatnonzero(present)
     for features in by_source:
-        block = Block(panel, services, shared)
+        block = PanelBlock(panel, services, shared)
         for index, feature in features.items():
             values = feature.compute(block)
-            if values.shape != block.shape:
-                values = np.broadcast_to(values, block.shape)
-            out[index] = values.ravel() if cells is None else values.ravel()[cells]
+            if cells is None:
+                out[index].reshape(present.shape)[...] = values
+            else:
+                out[index] = np.broadcast_to(values, present.shape).ravel()[cells]
 
 
 def longest_lookback(specs: Sequence[FeatureSpec]) -> pd.Timedelta:

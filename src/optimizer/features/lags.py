@@ -7,15 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import CPU, METRICS
-from optimizer.features.base import (
-    Array,
-    Block,
-    Feature,
-    FeatureGroup,
-    Layout,
-    Planned,
-    shift,
-)
+from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 from optimizer.ranges import require_count
 
 
@@ -61,4 +53,4 @@ class Lags(FeatureGroup):
 
 
 def _lag(metric: str, steps: int, block: Block) -> Array:
-    return shift(block.metric(metric), steps)
+    return block.earlier(metric, steps)

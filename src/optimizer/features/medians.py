@@ -10,6 +10,8 @@ minimum or maximum of whole arrays.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import bottleneck as bn
 import numpy as np
@@ -21,9 +23,47 @@ FEW = 24
 """Up to this many samples are sorted as whole arrays, pair by pair, rather than row by row."""
 LONG = 256
 """Beyond this window the heap is faster: its cost grows with the logarithm only."""
+SHORT = 8
+"""Up to this window nothing is shared but its half."""
 
 
-def moving_median(values: Array, steps: int) -> Array:
+@dataclass(frozen=True)
+class Signed:
+    """A series whose gaps are +inf and -inf in turn.
+
+    Of any window, the infinities then cancel but for one at most: the median lies between the two
+    middle ranks if they cancel, on the lower of them if one +inf too many is there, on the upper
+    one for -inf.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        No NaN, shape ``(n_services, LONG + n_steps + rest)``: as many gaps go ahead as the longest
+        window reaches, and the length is a multiple of every batch.
+    surplus : numpy.ndarray
+        int8, same shape: 1 where the gaps so far are one +inf too many, 0 where they cancel.
+    length : int
+        The number of steps.
+    """
+
+    values: Array
+    surplus: Array
+    length: int
+
+
+def sign_gaps(values: Array) -> Signed:
+    """Return a series with the signed gaps that medians need; several windows share it."""
+    length = values.shape[1]
+    padded = np.full((len(values), LONG + -(-length // LONG) * LONG), np.nan, values.dtype)
+    padded[:, LONG : LONG + length] = values
+    gaps = np.isnan(padded)
+    surplus = np.cumsum(gaps, axis=1, dtype=np.int8) & 1
+    np.copyto(padded, np.inf, where=gaps)
+    np.copyto(padded, -np.inf, where=np.greater(gaps, surplus))
+    return Signed(padded, surplus, length)
+
+
+def moving_median(values: Array, steps: int, signed: Callable[[], Signed]) -> Array:
     """Return the median of the observed samples of each window of ``steps``.
 
     Parameters
@@ -32,37 +72,51 @@ def moving_median(values: Array, steps: int) -> Array:
         Floating, shape ``(n_services, n_steps)``; NaN where nothing was measured, never infinite.
     steps : int
         Length of the window; the first windows are cut short by the start of the series.
+    signed : callable
+        Returns the same values with signed gaps.
 
     Returns
     -------
     numpy.ndarray
         Same shape and type; undefined where a window holds fewer than two samples. The value
         at step t uses the samples ``t - steps + 1 … t``.
-
-    Notes
-    -----
-    Gaps become +inf and -inf in turn. Of any window, the infinities then cancel but for one at
-    most: the median lies between the two middle ranks if they cancel, on the lower of them if
-    one +inf too many is there, on the upper one for -inf.
     """
     if steps % 2 or steps > LONG:  # an odd window has one middle rank, not two to choose from
         window = min(steps, values.shape[1])
         result: Array = bn.move_median(values, window, min_count=1, axis=1)
         return result
-    batch = _batch(steps)
-    lead = -(-steps // batch) * batch
-    length = values.shape[1]
-    padded = np.full((len(values), lead - (-length // batch) * batch), np.nan, values.dtype)
-    padded[:, lead : lead + length] = values
-    gaps = np.isnan(padded)
-    surplus = np.cumsum(gaps, axis=1, dtype=np.int8) & 1
-    padded[gaps] = np.where(surplus[gaps], np.inf, -np.inf)
-    lower, upper = (rank[:, :length] for rank in _middle(padded, steps, batch, lead))
-    before = surplus[:, lead - steps : lead - steps + length]
-    balance = (surplus[:, lead : lead + length] - before).astype(values.dtype)
+    series = signed()
+    now, before = (slice(first, first + series.length) for first in (LONG, LONG - steps))
+    find = _halves if steps <= SHORT else _middle
+    lower, upper = find(series.values, steps, series.length)
+    balance = series.surplus[:, now] - series.surplus[:, before]
     with np.errstate(invalid="ignore"):  # infinities are left where under two samples are
-        middle: Array = 0.5 * (lower + upper + balance * (lower - upper))
+        middle: Array = (lower + upper) * values.dtype.type(0.5)
+    np.copyto(middle, lower, where=balance > 0)
+    np.copyto(middle, upper, where=balance < 0)
     return middle
+
+
+def _halves(padded: Array, steps: int, length: int) -> tuple[Array, Array]:
+    """Return the two middle ranks of every window, from its two sorted halves.
+
+    A half is sorted once and serves the window that it ends and the one that it begins.
+    """
+    half = steps // 2
+    reach = slice(LONG - half, LONG + length)
+    ranks = _sort([padded[:, reach.start - k : reach.stop - k] for k in range(half)])
+    first, second = ([rank[:, part] for rank in ranks] for part in _ends(half))
+    lower, upper = np.minimum(first[-1], second[-1]), np.maximum(first[0], second[0])
+    both = np.empty_like(lower)
+    for i in range(1, half):  # i samples of the lower half come from the second
+        np.minimum(lower, np.maximum(first[half - 1 - i], second[i - 1], out=both), out=lower)
+        np.maximum(upper, np.minimum(first[half - i], second[i], out=both), out=upper)
+    return lower, upper
+
+
+def _ends(half: int) -> tuple[slice, slice]:
+    """Return where the first and where the second half of each window lies."""
+    return slice(None, -half), slice(half, None)
 
 
 def _batch(steps: int) -> int:
@@ -73,47 +127,45 @@ def _batch(steps: int) -> int:
     return int(min(2 ** round(math.log2(2 * steps) / 2), 2 ** int(math.log2(steps / 2))))
 
 
-def _middle(padded: Array, steps: int, batch: int, lead: int) -> tuple[Array, Array]:
-    """Return ranks ``steps / 2 - 1`` and ``steps / 2`` of every window that ends from ``lead`` on.
+def _middle(padded: Array, steps: int, length: int) -> tuple[Array, Array]:
+    """Return ranks ``steps / 2 - 1`` and ``steps / 2`` of every window.
 
     Parameters
     ----------
     padded : numpy.ndarray
-        No NaN, shape ``(n_services, lead + m)``; ``lead`` and ``m`` are multiples of ``batch``.
-    steps, batch, lead : int
-        Length of a window, windows that share a sort, samples before the first window's end.
+        No NaN, shape ``(n_services, LONG + n)``: the first window ends at ``LONG``.
+    steps, length : int
+        Length and number of windows.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Lower and upper middle rank, each of shape ``(n_services, m)``.
+        Lower and upper middle rank, each of shape ``(n_services, length)``.
     """
-    services, length = padded.shape
-    count = (length - lead) // batch
-    # services last: the samples at one place of every batch then lie side by side
-    planes = np.ascontiguousarray(padded.reshape(services, -1, batch).transpose(2, 1, 0))
+    batch = _batch(steps)
+    count = -(-length // batch)
+    # the samples at one place of every batch lie side by side
+    planes = np.ascontiguousarray(padded.reshape(len(padded), -1, batch).transpose(2, 0, 1))
 
     def samples(first: int, last: int) -> list[Array]:
         """Return samples ``first … last`` counted from the first window's end of each batch."""
-        return [
-            planes[offset % batch, (lead + offset) // batch :][:count]
-            for offset in range(first, last + 1)
-        ]
+        starts = [divmod(LONG + offset, batch) for offset in range(first, last + 1)]
+        return [planes[place, :, start : start + count] for start, place in starts]
 
     middle = slice(steps // 2 - batch, steps // 2 + 1)
     if steps - batch < FEW:
         core = np.stack(_sort(samples(batch - steps, 0))[middle])
     else:
         spans = sliding_window_view(padded, steps - batch + 1, axis=1)
-        rows = np.sort(spans[:, lead + batch - steps :: batch][:, :count], axis=-1)
-        core = np.ascontiguousarray(rows[..., middle].transpose(2, 1, 0))
+        rows = np.sort(spans[:, LONG + batch - steps :: batch][:, :count], axis=-1)
+        core = np.ascontiguousarray(rows[..., middle].transpose(2, 0, 1))
 
-    ranks = np.empty((2, batch, count, services), dtype=padded.dtype)
+    ranks = np.empty((2, len(padded), count, batch), dtype=padded.dtype)
 
     def halve(core: Array, first: int, width: int) -> None:
         """Fill the ranks of the ``width`` windows from the ``first`` of each batch."""
         if width == 1:
-            ranks[:, first] = core
+            ranks[..., first] = core
             return
         half = width // 2
         earlier = samples(first + half - steps, first + width - steps - 1)
@@ -122,7 +174,7 @@ def _middle(padded: Array, steps: int, batch: int, lead: int) -> tuple[Array, Ar
         halve(_unite(core, _sort(later)), first + half, half)
 
     halve(core, 0, batch)
-    lower, upper = ranks.transpose(0, 3, 2, 1).reshape(2, services, count * batch)
+    lower, upper = ranks.reshape(2, len(padded), -1)[..., :length]
     return lower, upper
 
 
@@ -160,8 +212,9 @@ def _unite(core: Array, extra: list[Array]) -> Array:
     """
     size = len(extra)
     keep = len(core) - size
-    best = core[size:].copy()
-    for i in range(1, size + 1):
-        both = np.maximum(core[size - i : size - i + keep], extra[i - 1])
+    both = np.maximum(core[size - 1 : size - 1 + keep], extra[0])
+    best = np.minimum(core[size:], both)
+    for i in range(2, size + 1):
+        np.maximum(core[size - i : size - i + keep], extra[i - 1], out=both)
         np.minimum(best, both, out=best)
     return best

@@ -151,7 +151,7 @@ def build_panel(frame: pd.DataFrame, step: pd.Timedelta | None = None) -> Panel:
         values=values,
         metrics=names,
         services=tuple(services.categories),
-        clusters=_carry_forward(codes),
+        clusters=carry_forward(codes),
         cluster_names=tuple(clusters.categories),
         timestamps=(first + size * np.arange(shape[1])).astype("datetime64[us]"),
         step=step,
@@ -159,7 +159,7 @@ def build_panel(frame: pd.DataFrame, step: pd.Timedelta | None = None) -> Panel:
     )
 
 
-def _carry_forward(codes: IntArray) -> IntArray:
+def carry_forward(codes: IntArray) -> IntArray:
     """Fill each gap of cluster codes with the last code before it."""
     last = np.where(codes >= 0, np.arange(codes.shape[1], dtype=np.int32), np.int32(0))
     np.maximum.accumulate(last, axis=1, out=last)

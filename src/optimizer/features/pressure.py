@@ -8,16 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from optimizer.columns import CPU
-from optimizer.features.base import (
-    Array,
-    Block,
-    Compute,
-    Feature,
-    FeatureGroup,
-    Layout,
-    Planned,
-)
-from optimizer.features.windows import hole, moving_count, running_count, widen, window_count
+from optimizer.features.base import Compute, Feature, FeatureGroup, Layout, Planned
 
 
 @dataclass(frozen=True)
@@ -66,23 +57,7 @@ class Pressure(FeatureGroup):
         return found
 
     def _share(self, level: float, steps: int) -> Compute:
-        def compute(block: Block) -> Array:
-            running = block.remember(
-                ("above", self.metric, level),
-                lambda: running_count(block.metric(self.metric) >= level),
-            )
-            above = moving_count(running, steps)
-            seen = window_count(block, self.metric, steps)
-            return above / seen + hole(block, self.metric, steps)
-
-        return compute
+        return lambda block: block.share_above(self.metric, level, steps)
 
     def _age(self, level: float, steps: int) -> Compute:
-        def compute(block: Block) -> Array:
-            # the clock starts above the window's length, so that 0 stands for never
-            clock = np.arange(steps + 1, steps + 1 + block.panel.n_steps, dtype=np.float32)
-            reached = (block.metric(self.metric) >= level) * clock
-            last = widen(reached, 1, steps, np.maximum)
-            return np.minimum(clock - last, np.float32(steps)) / np.float32(steps)
-
-        return compute
+        return lambda block: block.age_above(self.metric, level, steps) / np.float32(steps)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
 from optimizer.columns import METRICS
 from optimizer.errors import ConfigError
-from optimizer.features import windows
 from optimizer.features.base import Array, Block, Feature, FeatureGroup, Layout, Planned
 
-STATISTICS = {
-    "mean": windows.window_mean,
-    "std": windows.window_std,
-    "min": windows.window_min,
-    "max": windows.window_max,
-    "median": windows.window_median,
+STATISTICS: dict[str, Callable[[Block, str, int], Array]] = {
+    "mean": lambda block, metric, steps: block.mean(metric, steps),
+    "std": lambda block, metric, steps: block.std(metric, steps),
+    "min": lambda block, metric, steps: block.min(metric, steps),
+    "max": lambda block, metric, steps: block.max(metric, steps),
+    "median": lambda block, metric, steps: block.median(metric, steps),
 }
 
 

@@ -6,25 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
 from optimizer.columns import CPU, METRICS
 from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
-from optimizer.features.base import (
-    Array,
-    Block,
-    Compute,
-    Feature,
-    FeatureGroup,
-    Layout,
-    Planned,
-    shift,
-)
+from optimizer.features.base import Array, Block, Compute, Feature, FeatureGroup, Layout, Planned
 from optimizer.ranges import require_count
 
-Reduce = Callable[[Block, str, int, int], Array]
+Reduce = Callable[[Block, str, int, int, int], Array]
+REDUCE: dict[str, Reduce] = {
+    "mean": lambda block, metric, lag, day, days: block.mean_of_days(metric, lag, day, days),
+    "max": lambda block, metric, lag, day, days: block.max_of_days(metric, lag, day, days),
+}
 
 
 @dataclass(frozen=True)
@@ -78,39 +72,15 @@ class Seasonal(FeatureGroup):
                         continue  # the value now, which the group workload has
                     spec = self.spec(f"{metric}_{self.label}_{k}d", unit, f"{k}d", (metric,))
                     found.append(Feature(spec, _one(metric, k * day - lead)))
-            for kind, reduce in (("mean", _mean), ("max", _max)):
+            for kind, reduce in REDUCE.items():
                 name = f"{metric}_{self.label}_{kind}_{self.days}d"
                 spec = self.spec(name, unit, f"{self.days}d", (metric,))
                 found.append(Feature(spec, self._many(metric, day, day - lead, reduce)))
         return found
 
     def _many(self, metric: str, day: int, lag: int, reduce: Reduce) -> Compute:
-        """Return what the days that end ``lag`` steps ago reduce to; leads share the days."""
-
-        def compute(block: Block) -> Array:
-            key = (reduce.__name__, metric, day, self.days)
-            days = block.remember(key, lambda: reduce(block, metric, day, self.days))
-            return shift(days, lag)
-
-        return compute
+        return lambda block: reduce(block, metric, lag, day, self.days)
 
 
 def _one(metric: str, lag: int) -> Compute:
-    return lambda block: shift(block.metric(metric), lag)
-
-
-def _mean(block: Block, metric: str, day: int, days: int) -> Array:
-    """Return the mean of the values now and at this time of the days before, where observed."""
-    total, count = block.filled(metric).copy(), block.seen(metric).copy()
-    for lag in range(day, days * day, day):
-        total[:, lag:] += block.filled(metric)[:, :-lag]
-        count[:, lag:] += block.seen(metric)[:, :-lag]
-    return total / count
-
-
-def _max(block: Block, metric: str, day: int, days: int) -> Array:
-    """Return the maximum of the values now and at this time of the days before."""
-    result = block.metric(metric).copy()
-    for lag in range(day, days * day, day):
-        np.fmax(result[:, lag:], block.metric(metric)[:, :-lag], out=result[:, lag:])
-    return result
+    return lambda block: block.earlier(metric, lag)

@@ -5,25 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
-
 from optimizer.columns import METRICS
-from optimizer.features.base import (
-    Array,
-    Block,
-    Compute,
-    Feature,
-    FeatureGroup,
-    Layout,
-    Planned,
-    shift,
-)
-from optimizer.features.windows import window_count
+from optimizer.features.base import Compute, Feature, FeatureGroup, Layout, Planned
 
 FORGOTTEN = 10
 """Half-lives after which a sample weighs below 0.1 %: the lookback of an exponential mean."""
-RESOLVED = 26
-"""Half-lives after which a sample weighs less than float32 resolves."""
+RESOLVED = 30
+"""Half-lives that its value is made of: after a gap of ten, the longest that it outlives, what is
+left out weighs less than a millionth of the rest."""
 
 
 @dataclass(frozen=True)
@@ -84,55 +73,11 @@ class Trends(FeatureGroup):
         return found
 
     def _difference(self, metric: str, steps: int) -> Compute:
-        return lambda block: block.metric(metric) - shift(block.metric(metric), steps)
+        return lambda block: block.metric(metric) - block.earlier(metric, steps)
 
     def _mean(self, metric: str, steps: int) -> Compute:
-        return lambda block: exponential_mean(block, metric, steps)
+        return lambda block: block.exponential_mean(metric, steps, FORGOTTEN * steps)
 
     def _distance(self, metric: str, steps: int) -> Compute:
-        return lambda block: block.metric(metric) - exponential_mean(block, metric, steps)
-
-
-def exponential_mean(block: Block, metric: str, halflife: int) -> Array:
-    """Return the exponentially weighted mean, float32; NaN after a gap of ten half-lives.
-
-    Parameters
-    ----------
-    block : Block
-        The services.
-    metric : str
-        The metric.
-    halflife : int
-        Steps after which a sample weighs half.
-    """
-
-    def compute() -> Array:
-        total = decaying_sum(block.filled(metric), halflife)
-        weight = decaying_sum(block.seen(metric), halflife)
-        weight[window_count(block, metric, FORGOTTEN * halflife) == 0] = np.nan
-        return total / weight
-
-    return block.remember(("ewm", metric, halflife), compute)
-
-
-def decaying_sum(values: Array, halflife: int) -> Array:
-    """Return the sum of all samples so far, each halved for every half-life of its age.
-
-    The sum over 2n steps is that over n steps plus its own value n steps ago, decayed by n
-    steps: doubling n until a sample weighs less than float32 resolves takes a few vector
-    passes, where the usual recursion goes sample by sample.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        No NaN, shape ``(n_services, n_steps)``.
-    halflife : int
-        Steps after which a sample weighs half.
-    """
-    total = values.copy()
-    steps = 1
-    while steps < min(RESOLVED * halflife, values.shape[1]):
-        weight = values.dtype.type(0.5 ** (steps / halflife))
-        total[:, steps:] += total[:, :-steps] * weight
-        steps *= 2
-    return total
+        mean = self._mean(metric, steps)
+        return lambda block: block.metric(metric) - mean(block)

@@ -10,55 +10,15 @@ import bottleneck as bn
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.features.base import Array, Block
-from optimizer.features.medians import moving_median
-from optimizer.features.panel import FloatArray
+from optimizer.features.base import Array
+
+CHUNK = 64
+"""Half-lives in which exponential weights grow: 2 to the power of 64, well within float32."""
 
 
 def least_count(steps: int) -> int:
     """Return how many observed samples a window of ``steps`` needs: a quarter, at least two."""
     return min(steps, max(2, -(-steps // 4)))
-
-
-def window_mean(block: Block, metric: str, steps: int) -> Array:
-    """Return the mean of the window, float64."""
-    return block.remember(("mean", metric, steps), lambda: moving_mean(block.wide(metric), steps))
-
-
-def window_std(block: Block, metric: str, steps: int) -> Array:
-    """Return the sample standard deviation (n - 1) of the window, float64."""
-    return block.remember(("std", metric, steps), lambda: moving_std(block.wide(metric), steps))
-
-
-def window_max(block: Block, metric: str, steps: int) -> Array:
-    """Return the maximum of the window."""
-    return _extreme(block, metric, steps, "max", np.fmax)
-
-
-def window_min(block: Block, metric: str, steps: int) -> Array:
-    """Return the minimum of the window."""
-    return _extreme(block, metric, steps, "min", np.fmin)
-
-
-def window_median(block: Block, metric: str, steps: int) -> Array:
-    """Return the median of the window."""
-    return block.remember(
-        ("median", metric, steps),
-        lambda: moving_median(block.metric(metric), steps) + hole(block, metric, steps),
-    )
-
-
-def hole(block: Block, metric: str, steps: int) -> Array:
-    """Return 0 where the window holds enough observed samples and NaN elsewhere, float32.
-
-    Added to a statistic it blanks what the mean has blanked, at a fifth of a masked copy's time.
-    """
-
-    def compute() -> Array:
-        mean = window_mean(block, metric, steps)
-        return np.subtract(mean, mean).astype(np.float32)
-
-    return block.remember(("hole", metric, steps), compute)
 
 
 def moving_mean(values: Array, steps: int) -> Array:
@@ -84,40 +44,40 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
     return result
 
 
-def window_count(block: Block, metric: str, steps: int) -> Array:
-    """Return how many samples of the window were observed, float32."""
+def narrow_flags(flags: NDArray[np.bool_]) -> list[Array]:
+    """Return what :func:`moving_count` starts from: the flags as the narrowest integers that do.
 
-    def compute() -> Array:
-        running = block.remember(
-            ("running", metric), lambda: running_count(~np.isnan(block.metric(metric)))
-        )
-        return moving_count(running, steps)
-
-    return block.remember(("count", metric, steps), compute)
+    Counts of a byte or two each are added many at a time.
+    """
+    return [flags.astype(np.min_scalar_type(flags.shape[1]))]
 
 
-def running_count(flags: NDArray[np.bool_]) -> FloatArray:
-    """Return how many flags are set up to each step; float32 counts 16 million without error."""
-    return np.cumsum(flags, axis=1, dtype=np.int32).astype(np.float32)
+def moving_count(doubled: list[Array], steps: int) -> Array:
+    """Return how many flags of each window are set.
 
-
-def moving_count(running: FloatArray, steps: int) -> FloatArray:
-    """Return how many flags of each window are set, from their running count."""
-    count = running.copy()
-    count[:, steps:] -= running[:, :-steps]
+    Parameters
+    ----------
+    doubled : list of numpy.ndarray
+        Counts over windows of 1, 2, 4, 8 … steps, so far as known; more are appended.
+    steps : int
+        Length of a window: it is put together from those.
+    """
+    while len(doubled) < steps.bit_length():
+        doubled.append(_add_earlier(doubled[-1], doubled[-1], 1 << (len(doubled) - 1)))
+    first, *others = (power for power in range(steps.bit_length()) if steps >> power & 1)
+    count, reach = doubled[first], 1 << first
+    for power in others:
+        count = _add_earlier(count, doubled[power], reach)
+        reach += 1 << power
     return count
 
 
-def _extreme(block: Block, metric: str, steps: int, kind: str, pick: np.ufunc) -> Array:
-    """Return the extreme of each window; ``fmin`` and ``fmax`` pass over NaN by themselves."""
-
-    def compute() -> Array:
-        known = block.remember(("known", kind, metric), lambda: {1: block.metric(metric)})
-        start = max(length for length in known if length <= steps)
-        known[steps] = widen(known[start], start, steps, pick)
-        return known[steps] + hole(block, metric, steps)
-
-    return block.remember((kind, metric, steps), compute)
+def _add_earlier(values: Array, others: Array, steps: int) -> Array:
+    """Return the values plus the others ``steps`` earlier, nothing before the first step."""
+    out = np.empty_like(values)
+    out[:, :steps] = values[:, :steps]
+    np.add(values[:, steps:], others[:, :-steps], out=out[:, steps:])
+    return out
 
 
 def widen(windows: Array, length: int, steps: int, pick: np.ufunc) -> Array:
@@ -140,3 +100,32 @@ def widen(windows: Array, length: int, steps: int, pick: np.ufunc) -> Array:
         windows = wider
         length += reach
     return windows
+
+
+def exponential_mean(samples: NDArray[np.complex64], halflife: int) -> Array:
+    """Return the mean of all samples so far, each halved for every half-life of its age.
+
+    The weights are made to grow from step to step instead, so that a running sum does; the
+    growth cancels in the mean. It starts anew after 64 half-lives.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        Value and 1 of an observed sample, 0 and 0 in a gap, as real and imaginary part: one
+        running sum then serves the sum and the weights.
+    halflife : int
+        Steps after which a sample weighs half.
+    """
+    length = samples.shape[1]
+    span = min(length, CHUNK * halflife)
+    growth = np.exp2(np.arange(span) / halflife).astype(np.float32)
+    fading = np.float32(0.5 ** (span / halflife))
+    running = np.empty_like(samples)
+    for start in range(0, length, span):
+        chunk = running[:, start : start + span]
+        np.multiply(samples[:, start : start + span], growth[: chunk.shape[1]], out=chunk)
+        if start:
+            chunk[:, 0] += fading * running[:, start - 1]
+        np.cumsum(chunk, axis=1, out=chunk)
+    mean: Array = running.real / running.imag
+    return mean

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -117,18 +117,21 @@ def _on_demand(schema: StoreSchema, views: dict[str, Any]) -> Any:
 
 
 def _transform(recipe: str) -> tuple[FunctionType, str]:
-    """Return the function that Feast keeps, and its source.
+    """Return the function of the on-demand view, and its source.
 
-    Feast rebuilds the function from its source alone, so the source holds the schema as text.
+    Feast keeps the source and rebuilds the function from nothing else, so the source holds the
+    schema as text.
     """
+
+    def transform(inputs: pd.DataFrame) -> pd.DataFrame:
+        return derive_frame(recipe, inputs)
+
     source = (
         "def transform(inputs):\n"
         "    from optimizer.io.feast_objects import derive_frame\n\n"
         f"    return derive_frame({recipe!r}, inputs)\n"
     )
-    names: dict[str, FunctionType] = {}
-    exec(source, names)  # noqa: S102 - our own text
-    return names["transform"], source
+    return cast("FunctionType", transform), source
 
 
 def derive_frame(recipe: str, inputs: pd.DataFrame) -> pd.DataFrame:

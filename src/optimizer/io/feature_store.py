@@ -71,7 +71,7 @@ class FeatureStore:
         """
         return attempt(lambda: open_feast(Path(self.settings.feast), self.project), "registry")
 
-    def apply(self) -> None:
+    def register(self) -> None:
         """Register the definitions; what was registered and is no longer defined is removed.
 
         Raises

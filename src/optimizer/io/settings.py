@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from optimizer.config import ExperimentConfig, load_config, preset
+from optimizer.config import load_config, preset
+from optimizer.config_schema import ExperimentConfig
 from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError
 from optimizer.io.artifacts import hash_values

@@ -1,0 +1,107 @@
+"""The structured schema that every configuration is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Cache:
+    """Where validated data, features and task results are kept."""
+
+    dir: str = ".cache/optimizer"
+
+
+@dataclass
+class Tracking:
+    """Which MLflow store and experiment a run is logged to."""
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "cloud-workload-optimizer"
+
+
+@dataclass
+class Registry:
+    """Name of the registered model; None for ``<target>-<data name>``."""
+
+    name: str | None = None
+
+
+@dataclass
+class Backfill:
+    """Range of ``event_timestamp`` to store, start included, end excluded; all if absent."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass
+class FeatureChoice:
+    """The feature groups chosen, by name."""
+
+    groups: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ExperimentConfig:
+    """The whole configuration: one node per component, and the scalars.
+
+    Parameters
+    ----------
+    data, quality, target, split, model, imbalance, evaluation, store : dict
+        ``_target_`` and constructor arguments of one component each.
+    features : FeatureChoice
+        Feature groups.
+    baselines : dict
+        Models to compare with, by name.
+    seed : int
+        Seeds every random choice.
+    threads : int, optional
+        Threads of the learning libraries; None for as many as the process may use.
+    now : str, optional
+        Moment that ages in the store are counted to; None for the clock.
+    cache, tracking, registry
+        Where results are kept.
+    backfill : Backfill
+        What `flows/features.py` stores.
+    choices : dict
+        Which yaml each group was taken from; filled by :func:`load_config`.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    features: FeatureChoice = field(default_factory=FeatureChoice)
+    target: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    imbalance: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    store: dict[str, Any] = field(default_factory=dict)
+    backfill: Backfill = field(default_factory=Backfill)
+    seed: int = 7
+    threads: int | None = None
+    now: str | None = None
+    cache: Cache = field(default_factory=Cache)
+    tracking: Tracking = field(default_factory=Tracking)
+    registry: Registry = field(default_factory=Registry)
+    choices: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain values."""
+        return asdict(self)
+
+    def flatten(self) -> dict[str, Any]:
+        """Return every leaf by its dotted key, as used on the command line."""
+        return dict(leaves(self.to_dict(), ""))
+
+
+def leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield every leaf of nested dicts with its dotted key."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
