@@ -8,15 +8,18 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup train test check bench clean
+.PHONY: setup features train test check bench clean
 
 setup: .venv/installed  ## create .venv and install the pinned dependencies
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,production]'
 	@touch $@
+
+features: setup  ## fill the feature store; ARGS="data=table data.path=…" passes overrides
+	$(BIN)/python flows/features.py $(ARGS)
 
 train: setup  ## train on the default data; ARGS="model=lstm imbalance=focal" passes overrides
 	$(BIN)/python flows/train.py $(ARGS)
@@ -35,4 +38,5 @@ bench: setup  ## measure the feature engine; writes out/bench.json
 
 clean:  ## remove everything that the commands above made
 	rm -rf .venv .cache outputs multirun out mlruns mlflow.db build src/*.egg-info catboost_info
+	rm -rf feature_repo/data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache

@@ -11,13 +11,14 @@ import tasks
 from messages import say, show_table
 from optimizer.config import build
 from optimizer.config_schema import ExperimentConfig
+from optimizer.durations import format_duration
 from optimizer.experiment import Components, build_components
 from optimizer.io.artifacts import ArtifactRef
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.filling import parse_moment
 from optimizer.io.freshness import ViewFreshness, freshness_figures
 from optimizer.io.manifest import Manifest, read_manifest
-from optimizer.io.repository import open_store
+from optimizer.io.repository import open_project
 from optimizer.io.settings import StoreSettings, name_project
 from optimizer.io.tracking import track_run
 
@@ -63,9 +64,8 @@ def project_of(config: ExperimentConfig, data: str) -> str:
 
 def locate_store(config: ExperimentConfig) -> FeatureStore:
     """Return the store of the configured data and features, as it was filled."""
-    return open_store(
-        project_of(config, build(config.data, "data").name), [f"store={config.choices['store']}"]
-    )
+    settings: StoreSettings = build(config.store, "store")
+    return open_project(settings, project_of(config, build(config.data, "data").name))
 
 
 def choose_moment(config: ExperimentConfig) -> pd.Timestamp:
@@ -124,9 +124,9 @@ def show_freshness(store: FeatureStore, found: list[ViewFreshness], now: pd.Time
         )
         for one in found
     ]
-    title = f"feature store {store.project}, version {store.schema.version}"
     show_table(
-        f"{title}: age at {now:%Y-%m-%d %H:%M} UTC, stale after {store.ttl}",
+        f"feature store {store.project}, version {store.schema.version}",
         ("view", "newest value", "age", "entities", "stale"),
         rows,
     )
+    say(f"ages at {now:%Y-%m-%d %H:%M} UTC; stale: older than {format_duration(store.ttl)}")

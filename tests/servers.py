@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -86,7 +87,7 @@ def postgres(home: Path) -> Iterator[str]:
         wait_for(port, process)
         yield f"postgresql+psycopg://feast@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # do not wait for clients
         process.wait(20)
 
 

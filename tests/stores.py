@@ -60,3 +60,14 @@ def store_of(
 def moment(panel: Panel, step: int) -> pd.Timestamp:
     """Return the time of a step."""
     return pd.Timestamp(panel.timestamps[step], tz="UTC")
+
+
+def places(home: Path) -> list[str]:
+    """Return the overrides that keep everything a flow writes in a directory."""
+    shutil.copy(FEAST_YAML, home)
+    return [
+        f"tracking.uri=sqlite:///{home}/mlflow.db",
+        f"cache.dir={home}/cache",
+        f"store.feast={home / FEAST_YAML.name}",
+        f"store.offline={home}/data/offline",
+    ]

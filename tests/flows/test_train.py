@@ -13,11 +13,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from stores import places
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "data.n_services=8", "data.n_clusters=2", "data.days=40", "features=core", "model.rounds=30",
     "evaluation.bootstrap_resamples=20", "threads=1",
 ]  # fmt: skip
+STEPS = ("telemetry", "validated data", "features", "training set")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
     from train import train_flow
 
-    stores = [f"tracking.uri=sqlite:///{home}/mlflow.db", f"cache.dir={home}/cache"]
-    return train_flow([*TINY, *stores, *overrides], str(home / name))
+    return train_flow([*TINY, *places(home), *overrides], str(home / name))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_flow_writes_metrics_predictions_and_plots(home: Path, first: dict[str, 
     assert frame["y_score"].between(0, 1).all()
     pictures = {path.stem for path in (home / "first/plots").glob("*.png")}
     assert pictures >= {"precision_recall", "reliability", "training_curve", "feature_importance"}
-    assert first["cached"] == {"telemetry": False, "validated data": False, "features": False}
+    assert first["cached"] == dict.fromkeys(STEPS, False)
 
 
 def test_flow_tracks_and_registers(home: Path, first: dict[str, Any]) -> None:
@@ -93,7 +95,7 @@ def test_flow_second_run_reuses_data_and_judges_the_champion(
     home: Path, first: dict[str, Any]
 ) -> None:
     second = run(home, "second", "model=xgboost")
-    assert second["cached"] == {"telemetry": True, "validated data": True, "features": True}
+    assert second["cached"] == dict.fromkeys(STEPS, True)
     if first["registry"]["champion"]:
         assert "of the champion on" in second["registry"]["reason"]
 
@@ -102,7 +104,7 @@ def test_flow_recomputes_what_was_deleted(home: Path, first: dict[str, Any]) -> 
     for path in (home / "cache/features").glob("*/values.npy"):
         path.unlink()
     again = run(home, "again")
-    assert again["cached"] == {"telemetry": True, "validated data": True, "features": False}
+    assert again["cached"] == dict.fromkeys(STEPS[:-1], True) | {"training set": False}
     assert again["model"]["average_precision"] == first["model"]["average_precision"]
 
 
@@ -147,9 +149,8 @@ def test_flow_forecasts_in_several_folds(home: Path) -> None:
 def test_command_answers_bad_input_with_one_message(
     tmp_path: Path, overrides: list[str], told: str
 ) -> None:
-    stores = [f"tracking.uri=sqlite:///{tmp_path}/m.db", f"cache.dir={tmp_path}/cache"]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "flows/train.py"), *overrides, *stores,
+        [sys.executable, str(ROOT / "flows/train.py"), *overrides, *places(tmp_path),
          f"hydra.run.dir={tmp_path}/run"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
         env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")},

@@ -82,10 +82,8 @@ class FeatureStore:
         wanted = list(self.objects.values())
         with exclusive(Path(self.settings.offline)):  # all projects share the registry
             gone = attempt(self._superseded, "registry")
-            attempt(
-                lambda: self.feast.apply(wanted, objects_to_delete=gone, partial=not gone),
-                "registry",
-            )
+            put = partial(self.feast.apply, wanted, objects_to_delete=gone, partial=not gone)
+            attempt(put, "registry")
 
     def _superseded(self) -> list[Any]:
         """Return registered views and services that the definitions no longer name."""

@@ -32,7 +32,17 @@ def open_store(project: str, overrides: list[str] | None = None) -> FeatureStore
     StoreError
         Nothing was stored under this name.
     """
-    settings: StoreSettings = build(load_config(overrides).store, "store")
+    return open_project(build(load_config(overrides).store, "store"), project)
+
+
+def open_project(settings: StoreSettings, project: str) -> FeatureStore:
+    """Return the feature store of a project of an environment.
+
+    Raises
+    ------
+    StoreError
+        Nothing was stored under this name.
+    """
     manifest = read_manifest(settings.directory(project))
     if manifest is None:
         parent = settings.directory(project).parent
