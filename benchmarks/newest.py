@@ -61,7 +61,7 @@ def main() -> None:
     from optimizer.durations import count_steps
     from optimizer.features.base import Layout
     from optimizer.features.buffer import TelemetryBuffer
-    from optimizer.features.engine import longest_lookback, plan_features
+    from optimizer.features.engine import longest_reach, plan_features
     from optimizer.features.newest import newest_features, steps_to_keep
     from worker import make_input
 
@@ -70,7 +70,7 @@ def main() -> None:
     features = plan_features(groups, Layout(panel.metrics, panel.step))
     specs = [feature.spec for feature in features]
     buffer = TelemetryBuffer.from_panel(panel, steps_to_keep(specs, panel.step))
-    steps = count_steps(longest_lookback(specs), panel.step) + 1
+    steps = count_steps(longest_reach(specs), panel.step) + 1
     tail = newest_polars.prepare_tail(panel, groups, steps)
     runs: dict[str, Callable[[], Any]] = {
         "buffer": lambda: newest_features(buffer, features),
