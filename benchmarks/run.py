@@ -40,15 +40,6 @@ TITLES = {
 PACKAGES = (
     "numpy", "bottleneck", "pandas", "polars", "mlforecast", "coreforecast", "duckdb", "feast"
 )  # fmt: skip
-    "numpy",
-    "bottleneck",
-    "pandas",
-    "polars",
-    "mlforecast",
-    "coreforecast",
-    "duckdb",
-    "feast",
-)
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
