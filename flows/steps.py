@@ -13,6 +13,7 @@ from messages import say, show_table
 from optimizer.comparison import Comparison
 from optimizer.config_schema import ExperimentConfig
 from optimizer.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.features.schema import StoreSchema
 from optimizer.gallery import save_plots
 from optimizer.io.artifacts import ArtifactRef, code_digest, write_json
 from optimizer.io.feast_objects import TRAINING
@@ -62,12 +63,20 @@ def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -
     with track_run(config.tracking.uri, config.tracking.experiment, name) as run:
         run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
         validated, features, cached = prepare_data(config, parts)
-        run.set_tags({"data_sha256": validated.sha256, "code_digest": code_digest()})
-        experiment = build_experiment(parts, load_panel(validated), load_features(features))
+        panel = load_panel(validated)
+        schema = StoreSchema(config.features.groups, panel.metrics, panel.step)
+        tags = {
+            "data_sha256": validated.sha256,
+            "code_digest": code_digest(),
+            "feature_project": project_of(config, parts.source.name),
+            "feature_version": schema.version,
+        }
+        run.set_tags(tags)
+        experiment = build_experiment(parts, panel, load_features(features))
         results = [fit_fold(config, parts, experiment, fold) for fold in experiment.folds]
         record = describe_run(config, experiment, results)
         record |= {"run_id": run.run_id, "overrides": overrides, "cached": cached}
-        version, verdict = enter_registry(run, config, parts, experiment, results[-1], output)
+        version, verdict = enter_registry(run, config, parts, experiment, results[-1], tags)
         record["registry"] = {
             "name": version.name,
             "version": version.version,
@@ -152,7 +161,7 @@ def enter_registry(
     parts: Components,
     experiment: Experiment,
     result: FoldResult,
-    output: Path,
+    tags: dict[str, str],
 ) -> tuple[Version, Verdict]:
     """Register the newest fold's model as challenger and crown it if it has earned it."""
     name = config.registry.name or f"{config.choices['target']}-{parts.source.name}"
@@ -165,7 +174,7 @@ def enter_registry(
         verdict = beats_champion(
             trained, load_trained(champion), result.fold, experiment.labels, parts.evaluation
         )
-    version = register(run, trained, name, output / "model")
+    version = register(run, trained, name, tags)
     if verdict.promoted:
         crown(run, version)
     return version, verdict

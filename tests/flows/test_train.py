@@ -72,6 +72,8 @@ def test_flow_tracks_and_registers(home: Path, first: dict[str, Any]) -> None:
     assert "logistic.average_precision" in found.data.metrics
     version = client(home).get_model_version_by_alias("scale_event-synthetic", "challenger")
     assert version.run_id == first["run_id"]
+    assert version.tags["feature_project"].startswith("synthetic_")
+    assert len(version.tags["feature_version"]) == 8
     mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"models:/scale_event-synthetic/{version.version}")
     from optimizer.config import build, load_config

@@ -178,6 +178,12 @@ def test_version_changes_with_any_spec(store: FeatureStore) -> None:
     assert len(versions) == 4
 
 
+def test_store_of_another_version_than_the_model_says_both(store: FeatureStore) -> None:
+    store.require_version(store.schema.version)
+    with pytest.raises(StoreError, match=rf"version {store.schema.version}\. .*version 0badcafe"):
+        store.require_version("0badcafe")
+
+
 def store_of_version(choice: str) -> str:
     from stores import schema_of
 

@@ -55,6 +55,22 @@ class FeatureStore:
         """Age up to which a value is served."""
         return self.settings.time_to_live(self.schema.step)
 
+    def require_version(self, version: str) -> None:
+        """Raise unless these are the features of a version, such as a model's tag names.
+
+        Raises
+        ------
+        StoreError
+            The model was trained on features of another definition.
+        """
+        if version != self.schema.version:
+            raise StoreError(
+                f"feature store {self.project}",
+                seen=f"features of version {self.schema.version}",
+                allowed=f"version {version}, which the model was trained on",
+                fix="train again, or open the project that holds that version",
+            )
+
     @cached_property
     def objects(self) -> dict[str, Any]:
         """Feast's definitions of this project by name."""

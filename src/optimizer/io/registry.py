@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
@@ -46,7 +48,7 @@ class Version:
     run_id: str
 
 
-def register(run: TrackedRun, trained: TrainedModel, name: str, draft: Path) -> Version:
+def register(run: TrackedRun, trained: TrainedModel, name: str, tags: Mapping[str, str]) -> Version:
     """Log the model as pyfunc, register it and give it the alias ``challenger``.
 
     Parameters
@@ -57,16 +59,29 @@ def register(run: TrackedRun, trained: TrainedModel, name: str, draft: Path) -> 
         What to register; predicts from canonical telemetry.
     name : str
         Registered name.
-    draft : pathlib.Path
-        Directory for the file that is uploaded.
+    tags : mapping
+        Kept with the version, among them ``feature_version`` of the store that it was trained
+        from.
     """
+    with TemporaryDirectory() as draft:
+        bundle = Path(draft) / BUNDLE
+        bundle.write_bytes(cloudpickle.dumps(trained))
+        info = _log_model(run, trained, bundle)
+    if not run.client.search_registered_models(f"name = '{name}'"):
+        run.client.create_registered_model(name)
+    made = run.client.create_model_version(
+        name, info.model_uri, run_id=run.run_id, model_id=info.model_id, tags=dict(tags)
+    )
+    run.client.set_registered_model_alias(name, CHALLENGER, made.version)
+    return Version(name, str(made.version), run.run_id)
+
+
+def _log_model(run: TrackedRun, trained: TrainedModel, bundle: Path) -> Any:
+    """Log the pyfunc into the run and return MLflow's description of it."""
     import mlflow
 
-    draft.mkdir(parents=True, exist_ok=True)
-    bundle = draft / BUNDLE
-    bundle.write_bytes(cloudpickle.dumps(trained))
     with mlflow.start_run(run_id=run.run_id, log_system_metrics=False):
-        info = mlflow.pyfunc.log_model(
+        return mlflow.pyfunc.log_model(
             name="model",
             python_model=_wrap(),
             artifacts={"bundle": str(bundle)},
@@ -74,13 +89,6 @@ def register(run: TrackedRun, trained: TrainedModel, name: str, draft: Path) -> 
             pip_requirements=_requirements(),
             signature=_signature(trained),
         )
-    if not run.client.search_registered_models(f"name = '{name}'"):
-        run.client.create_registered_model(name)
-    made = run.client.create_model_version(
-        name, info.model_uri, run_id=run.run_id, model_id=info.model_id
-    )
-    run.client.set_registered_model_alias(name, CHALLENGER, made.version)
-    return Version(name, str(made.version), run.run_id)
 
 
 def crown(run: TrackedRun, version: Version) -> None:
