@@ -183,7 +183,7 @@ class OnlineReader:
         for name, index in self._place.items():
             vector = response.get(name)
             if vector is not None:
-                values[index] = [_number(value) for value in vector.values]
+                _fill_row(values[index], vector.values)
         derived = derive_features(
             self._store.schema.derived, lambda name: values[self._place[name]]
         )
@@ -204,13 +204,15 @@ class OnlineReader:
         return [str(s) for s in np.select([unknown, mixed, stale], choices, FRESH)]
 
 
-def _number(value: Any) -> float:
-    """Return a float of Feast's answer.
+def _fill_row(row: FloatArray, answers: Any) -> None:
+    """Write Feast's floats into a row of values.
 
     A NaN was stored as no value at all, which reads 0.0 and has the status PRESENT nevertheless.
     """
-    number: float = value.float_val
-    return number if number or value.HasField("float_val") else np.nan
+    row[:] = [answer.float_val for answer in answers]
+    for place in np.flatnonzero(row == 0):
+        if not answers[place].HasField("float_val"):
+            row[place] = np.nan
 
 
 def _texts(response: dict[str, Any], name: str) -> list[str]:
