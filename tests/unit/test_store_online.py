@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optimizer.config import CONF_DIR
 from optimizer.errors import StoreError
 from optimizer.features.engine import compute_features
 from optimizer.io import feature_store
@@ -119,6 +120,12 @@ def test_store_without_its_yaml_names_the_file(tmp_path: Path) -> None:
     found = store_of(tmp_path, PANEL, feast=str(tmp_path / "absent.yaml"))
     with pytest.raises(StoreError, match=r"store\.feast: got no file .*absent\.yaml"):
         found.register()
+
+
+def test_store_with_an_unset_variable_names_it(tmp_path: Path) -> None:
+    yaml = CONF_DIR.parent / "feature_repo" / "feature_store.production.yaml"
+    with pytest.raises(StoreError, match=r"OPTIMIZER_PROJECT, .*OPTIMIZER_REDIS not set"):
+        store_of(tmp_path, PANEL, feast=str(yaml)).register()
 
 
 def test_read_without_a_registry_is_one_clear_error(tmp_path: Path) -> None:

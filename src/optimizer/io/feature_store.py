@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -139,7 +141,7 @@ def open_feast(config_file: Path, project: str) -> Any:
     Raises
     ------
     StoreError
-        The file is absent.
+        The file is absent, or a variable that it names is not set.
     """
     from feast import FeatureStore as FeastStore
     from feast.repo_config import load_repo_config
@@ -150,6 +152,15 @@ def open_feast(config_file: Path, project: str) -> Any:
             seen=f"no file {config_file}",
             allowed="the path of a feature_store.yaml",
             fix="run from the project's root, or set store.feast=<path>",
+        )
+    wanted = re.findall(r"\$\{(\w+)\}", config_file.read_text())
+    unset = [name for name in wanted if name not in os.environ]
+    if unset:
+        raise StoreError(
+            str(config_file),
+            seen=f"{', '.join(unset)} not set",
+            allowed=f"values of {', '.join(wanted)} in the environment",
+            fix=f"export {unset[0]}=…, or choose store=local",
         )
     quiet_libraries()
     home = config_file.resolve().parent
