@@ -112,7 +112,9 @@ class TrainedModel:
         Parameters
         ----------
         frame : pandas.DataFrame
-            Canonical long frame: history of whole clusters, as long as the longest lookback.
+            Canonical long frame: history of whole clusters, as long as the longest lookback. A
+            booster's forecast a day ahead or more needs its horizon and 24 h on top to be what
+            it was in the evaluation: its experts are weighed by their latest known losses.
 
         Returns
         -------

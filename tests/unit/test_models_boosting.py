@@ -298,25 +298,41 @@ def test_residual_folds_a_day_ahead_are_the_level_and_the_residual_on_the_recent
     np.testing.assert_allclose(folds["median"].y, y - np.array(medians), atol=1e-6)
 
 
-def test_booster_a_day_ahead_averages_the_quantiles_of_its_two_models(
-    forecasts: Folds, monkeypatch: pytest.MonkeyPatch
+def test_booster_a_day_ahead_without_evidence_averages_the_quantiles_of_its_two_models(
+    forecasts: Folds,
 ) -> None:
     model = make(LightGBM, 5)
     model.fit_forecast(forecasts.train, forecasts.valid, FORECAST, RUN)
-    whole = model.predict_quantiles(forecasts.test)
-    members = model._members
-    assert [(one.position, one.anchor) for one in members] == [
+    assert [(one.position, one.anchor) for one in model._members] == [
         (0, "last"),
         (1, "level"),
         (1, "median"),
     ]
-    alone = []
-    for member in members[1:]:
-        monkeypatch.setattr(model, "_members", (members[0], member))
-        alone.append(model.predict_quantiles(forecasts.test))
-    assert not np.array_equal(*alone)
-    np.testing.assert_array_equal(alone[0][:, 0], whole[:, 0])
-    np.testing.assert_allclose(np.mean(alone, axis=0), whole, atol=1e-6)
+    assert model._last_trained == forecasts.train.timestamps.max()
+    # rows that the models were fitted on are no evidence
+    level, median = model._member_quantiles(forecasts.train, 1)
+    assert not np.array_equal(level, median)
+    found = model.predict_quantiles(forecasts.train)
+    np.testing.assert_allclose(found[:, 1], (level + median) / 2, atol=1e-6)
+    (last,) = model._member_quantiles(forecasts.train, 0)
+    np.testing.assert_array_equal(found[:, 0], last)
+
+
+@pytest.mark.parametrize("kind", BOOSTERS)
+def test_booster_a_day_ahead_follows_the_expert_that_did_best_lately(
+    kind: type[Booster], forecasts: Folds
+) -> None:
+    model = make(kind, 5)
+    model.fit_forecast(forecasts.train, forecasts.valid, FORECAST, RUN)
+    start = int(forecasts.test.step.min())
+    values = PANEL.values.copy()
+    values[:, :, start:] *= 3.0  # as it never was in training
+    panel = replace(PANEL, values=values)
+    samples = tiny_samples(FORECAST, panel, start=start + 72)
+    models = np.mean(model._member_quantiles(samples, 1), axis=0)
+    weighted = model.predict_quantiles(samples)[:, 1]
+    losses = [pinball(samples.y[:, 1:], one[:, None])[0] for one in (weighted, models)]
+    assert losses[0] < 0.8 * losses[1]
 
 
 def test_goal_stops_weighted_fits_on_average_precision(events: Folds) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from factories import panel_of, tiny_panel, tiny_table
 from optimizer.columns import CPU
+from optimizer.models import past
 from optimizer.models.past import (
     EIGHT,
     anchor_of,
@@ -14,6 +15,7 @@ from optimizer.models.past import (
     last_observed,
     rolling,
     same_hour_mean,
+    trailing_quantiles,
 )
 from optimizer.samples import Samples
 
@@ -35,6 +37,26 @@ def test_rolling_leaves_gaps_out() -> None:
     np.testing.assert_allclose(rolling(values, 3, "mean"), [[1, 1, 2, 3, 3, NAN]])
     np.testing.assert_allclose(rolling(values, 3, "median"), [[1, 1, 2, 3, 3, NAN]])
     np.testing.assert_allclose(rolling(values, 2, "max"), [[1, 1, 3, 3, NAN, NAN]])
+
+
+@pytest.mark.parametrize("window", [5, 24, 500])
+def test_trailing_quantiles_equal_those_of_each_window(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tiny_panel(3, 60, seed=1, gaps=0.3).metric(CPU)
+    values[1, :20] = NAN
+    service, step = (index.ravel().astype(np.int32) for index in np.indices(values.shape))
+    levels = (0.1, 0.5, 0.9)
+    found = trailing_quantiles(values, (service, step), window, levels)
+    assert found.dtype == np.float32
+    for row, (i, t) in enumerate(zip(service, step, strict=True)):
+        seen = values[i, max(0, t - window + 1) : t + 1]
+        seen = seen[~np.isnan(seen)]
+        want = np.quantile(seen, levels) if len(seen) else [NAN] * 3
+        np.testing.assert_allclose(found[row], want, atol=1e-6)
+    monkeypatch.setattr(past, "SORTED", 70)
+    again = trailing_quantiles(values, (service, step), window, levels)
+    np.testing.assert_array_equal(again, found)
 
 
 def test_same_hour_mean_averages_past_days_at_the_target_hour() -> None:

@@ -68,6 +68,23 @@ def test_predict_telemetry_of_the_last_days_is_the_score_of_the_full_history(
     np.testing.assert_allclose(served, judged, atol=1e-5)
 
 
+def test_predict_telemetry_a_day_ahead_with_two_more_days_is_the_forecast_of_the_full_history(
+    frame: pd.DataFrame,
+) -> None:
+    # the experts of 24 h are weighed by the forecasts of the last 48 h, each with its own lookback
+    parts = build_components(load_config([*TINY, "target=utilization", "features=minimal"]))
+    panel = build_panel(frame)
+    found = build_experiment(parts, panel, compute_features(panel, parts.groups))
+    model = fit_model("lightgbm", parts.model, found.folds[0], found.recipe)[0]
+    judged = model.predict_telemetry(frame)
+    until, specs = frame[TIMESTAMP].max(), found.folds[0].train.table.specs
+    history = max(longest_lookback(specs), pd.Timedelta("72h")) + pd.Timedelta("48h")
+    served = model.predict_telemetry(frame[frame[TIMESTAMP] > until - history])
+    pd.testing.assert_frame_equal(served, judged, atol=1e-4)
+    bare = model.predict_telemetry(frame[frame[TIMESTAMP] > until - pd.Timedelta("30h")])
+    assert bare.notna().all(axis=None)
+
+
 def test_predict_telemetry_takes_the_last_row_that_has_the_metric(
     frame: pd.DataFrame, trained: TrainedModel
 ) -> None:

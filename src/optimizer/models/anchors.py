@@ -2,8 +2,8 @@
 
 A tree cannot extrapolate, so it matters what it is asked for. An hour ahead the last value is
 most of the answer. A day ahead it is one noisy draw: there the level itself and the distance to
-the service's own recent median are both better, they err differently, and their mean is better
-than either.
+the service's own recent median are both better, and they err differently, so that both are kept
+and weighted (:mod:`optimizer.models.experts`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from optimizer.models.past import DAY, anchor_of, gather, rolling
 from optimizer.samples import Samples
 
 RECENT = pd.Timedelta("72h")
-"""Span of the recent median."""
+"""Span of the recent median, and of the recent quantiles."""
 
 
 def recent_median(samples: Samples, metric: str) -> FloatArray:
@@ -46,7 +46,7 @@ ANCHORS: dict[str, Callable[[Samples, str], FloatArray]] = {
 
 
 def anchors_for(horizon: pd.Timedelta) -> tuple[str, ...]:
-    """Return the names of the anchors whose models a horizon averages.
+    """Return the names of the anchors that a horizon has models of.
 
     Below a day it is the last value; from a day on the level and the recent median.
     """

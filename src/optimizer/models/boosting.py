@@ -30,6 +30,8 @@ from optimizer.models.boosting_data import (
     goal_of,
     residual_folds,
 )
+from optimizer.models.experts import mix, recent_quantiles, with_evidence
+from optimizer.models.past import DAY
 from optimizer.ranges import require_between, require_choice, require_count
 from optimizer.samples import EventTask, ForecastTask, Samples
 
@@ -60,10 +62,12 @@ class Booster(ABC):
     it stops on average precision.
 
     Forecasts: below a day ahead each horizon has a model of the residual ``y(t + h) - y(t)`` on
-    the last value observed (within 24 hours, else 0). From a day on it has two, one of the level
-    and one of the residual on the median of the last 72 hours, whose quantiles are averaged
-    level by level. Validation stops each on the pinball loss. Quantiles are sorted, and no less
-    than 0, the lower bound of every metric, before they are averaged.
+    the last value observed (within 24 hours, else 0). From a day on it has three experts: a model
+    of the level, one of the residual on the median of the last 72 hours, and the quantiles of
+    these 72 hours as they are. They are averaged level by level, weighted by how well each did
+    lately (:mod:`optimizer.models.experts`). Validation stops each model on the pinball loss.
+    Quantiles are sorted, and no less than 0, the lower bound of every metric, before they are
+    averaged.
 
     References
     ----------
@@ -89,6 +93,8 @@ class Booster(ABC):
         self._members: tuple[Member, ...] = ()
         self._names: tuple[str, ...] = ()
         self._metric = ""
+        self._task: ForecastTask | None = None
+        self._last_trained = np.datetime64("NaT", "us")
         self._threads = 1
 
     def fit_events(
@@ -139,29 +145,44 @@ class Booster(ABC):
                 for curve, values in fitted.curves.items():
                     curves[f"{curve} {anchor} {format_duration(horizon)}"] = values
         self._members = tuple(members)
+        self._task, self._last_trained = task, train.timestamps.max()
         self._fitted = tuple(member.fitted for member in members)
         best = max(one.best_iteration for one in self._fitted)
         return TrainingLog(curves, "pinball loss", best)
 
     def predict_quantiles(self, samples: Samples) -> FloatArray:
-        """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
-        names = {member.anchor for member in self._members}
-        anchors = {name: ANCHORS[name](samples, self._metric) for name in names}
-        parts = []
-        for part in _chunks(len(samples)):
-            near = {name: anchor[part, None] for name, anchor in anchors.items()}
-            parts.append(self._averaged(self._matrix(samples, part), near))
-        joined: FloatArray = np.concatenate(parts).astype(np.float32)
-        return joined
+        """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last.
 
-    def _averaged(self, X: FloatArray, anchors: dict[str, FloatArray]) -> NDArray[np.floating]:
-        """Return each horizon's quantiles, the mean of its members', level by level."""
-        found: dict[int, list[NDArray[np.floating]]] = {}
-        for member in self._members:
-            residual = self._quantiles(member.fitted.model, X)
-            quantiles = np.maximum(np.sort(residual + anchors[member.anchor], axis=-1), 0.0)
-            found.setdefault(member.position, []).append(quantiles)
-        return np.stack([np.mean(found[place], axis=0) for place in sorted(found)], axis=1)
+        Information at time t: features and panel up to t. From a day ahead on the table's past
+        rows are predicted too, to weigh the experts.
+        """
+        assert self._task is not None  # noqa: S101 - fit_forecast comes first
+        columns = [
+            self._weighted(samples, position, self._task)
+            if horizon >= DAY
+            else self._member_quantiles(samples, position)[0]
+            for position, horizon in enumerate(self._task.horizons)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _weighted(self, samples: Samples, position: int, task: ForecastTask) -> FloatArray:
+        """Return a horizon's quantiles, weighted by recent loss, shape ``(n, n_quantiles)``."""
+        past = with_evidence(samples, task, position, self._last_trained)
+        models = self._member_quantiles(past, position)
+        experts = [*models, recent_quantiles(past, models, task)]
+        return mix(experts, past, samples.rows, task, position)
+
+    def _member_quantiles(self, samples: Samples, position: int) -> list[FloatArray]:
+        """Return the quantiles of each of a horizon's models, shape ``(n, n_quantiles)``."""
+        members = [member for member in self._members if member.position == position]
+        anchors = [ANCHORS[member.anchor](samples, self._metric) for member in members]
+        parts: list[list[FloatArray]] = [[] for _ in members]
+        for part in _chunks(len(samples)):
+            X = self._matrix(samples, part)
+            for found, member, anchor in zip(parts, members, anchors, strict=True):
+                quantiles = self._quantiles(member.fitted.model, X) + anchor[part, None]
+                found.append(np.maximum(np.sort(quantiles, axis=-1), 0.0).astype(np.float32))
+        return [np.concatenate(found) for found in parts]
 
     def importance(self) -> dict[str, float]:
         """Return each feature's share of the gain of all splits, summing to 1."""

@@ -117,7 +117,7 @@ def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
 
 @dataclass(frozen=True)
 class Member:
-    """One of the models whose quantiles a horizon averages.
+    """One of the models of a horizon.
 
     Parameters
     ----------

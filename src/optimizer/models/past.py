@@ -6,6 +6,8 @@ grid of the same shape, from which rows are gathered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from optimizer.features.panel import FloatArray, IntArray, Panel
 from optimizer.samples import Samples
 
 DAY = pd.Timedelta("24h")
+SORTED = 16_000_000
+"""Values sorted at a time by :func:`trailing_quantiles`: 64 MB."""
 EIGHT = ("now", "lag_1", "lag_24h", "mean_24h", "max_24h", "max_7d", "hour_sin", "hour_cos")
 """Names of :func:`eight_features`."""
 
@@ -82,6 +86,47 @@ def rolling(values: FloatArray, window: int, how: str) -> FloatArray:
         np.float32
     )
     return moved
+
+
+def trailing_quantiles(
+    values: FloatArray, at: tuple[IntArray, IntArray], window: int, levels: Sequence[float]
+) -> FloatArray:
+    """Return quantiles of the values observed in ``(t - window, t]``.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    at : tuple of numpy.ndarray
+        Service and step t of each row, shape ``(n,)``.
+    window : int
+        Steps, at least 1; shortened to the clock.
+    levels : sequence of float
+        Quantile levels in (0, 1), linear between order statistics.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n, n_levels)``, NaN where nothing was observed.
+    """
+    size = min(window, values.shape[1])
+    padded = np.pad(values, ((0, 0), (size - 1, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)
+    service, step = at
+    out = np.empty((len(step), len(levels)), dtype=np.float32)
+    chunk = max(SORTED // size, 1)
+    for start in range(0, len(step), chunk):
+        part = slice(start, start + chunk)
+        ordered = np.sort(windows[service[part], step[part]], axis=1)  # NaN last
+        newest = np.maximum((~np.isnan(ordered)).sum(axis=1, keepdims=True) - 1, 0)
+        place = newest * np.asarray(levels)
+        floor = place.astype(np.int64)
+        low, high = (
+            np.take_along_axis(ordered, np.minimum(index, newest), axis=1)
+            for index in (floor, floor + 1)
+        )
+        out[part] = low + (place - floor) * (high - low)
+    return out
 
 
 def same_hour_mean(
