@@ -16,7 +16,7 @@ MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 TEXTS = sorted(
     path
     for pattern in ("*.py", "*.yaml", "*.toml", "*.md", "Makefile", "*.txt")
-    for folder in ("src", "flows", "conf", "tests", "benchmarks", ".")
+    for folder in ("src", "flows", "conf", "feature_repo", "tests", "benchmarks", ".")
     for path in ((ROOT / folder).glob(pattern) if folder == "." else (ROOT / folder).rglob(pattern))
 )
 LONGEST = 60
