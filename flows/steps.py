@@ -95,10 +95,11 @@ def prepare_data(
     """Return validated telemetry and the training set, and which steps came from the cache."""
     validated, cached = load_validated(config, parts)
     project = project_of(config, parts.source.name)
-    _, cached["features"] = store_validated(config, validated, project)
+    manifest, cached["features"] = store_validated(config, validated, project)
     features, cached["training set"] = tasks.recall(
         tasks.retrieve_features,
         validated,
+        manifest,
         config.features.groups,
         config.store,
         project,

@@ -16,7 +16,7 @@ from optimizer.experiment import Components, build_components
 from optimizer.io.artifacts import ArtifactRef
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.filling import parse_moment
-from optimizer.io.freshness import ViewFreshness, freshness_figures
+from optimizer.io.freshness import ViewFreshness, freshness_figures, newest_online
 from optimizer.io.manifest import Manifest, read_manifest
 from optimizer.io.repository import open_project
 from optimizer.io.settings import StoreSettings, name_project
@@ -53,6 +53,7 @@ def store_validated(
         project,
         vars(config.backfill),
         cache_dir=config.cache.dir,
+        again=bool(config.store["rebuild"]),
     )
 
 
@@ -88,10 +89,11 @@ def run_features(config: ExperimentConfig, overrides: list[str]) -> dict[str, An
         assert manifest is not None  # noqa: S101 - it has just been written
         store = FeatureStore(settings, project, manifest.schema)
         tasks.apply_definitions(quote(store))
-        if covers_newest(config, manifest):
+        newest = newest_online(store)
+        if covers_newest(config, manifest) and (newest is None or newest <= manifest.last):
             tasks.materialize_online(quote(store), manifest.last)
         else:
-            say("online store: left alone, it holds values newer than this range")
+            say(f"online store: left alone, it holds newer values, up to {newest}")
         found = tasks.measure(quote(store), manifest.last)
         run.log_metrics(freshness_figures(found))
     show_freshness(store, found, manifest.last)

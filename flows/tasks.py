@@ -46,13 +46,15 @@ CACHED: dict[str, Any] = {
 }
 
 
-def recall(cached: Any, *args: Any, cache_dir: str) -> tuple[ArtifactRef, bool]:
+def recall(
+    cached: Any, *args: Any, cache_dir: str, again: bool = False
+) -> tuple[ArtifactRef, bool]:
     """Run a cached task and return its reference, and whether it came from the cache.
 
     Prefect remembers the reference, not the file: if the file is gone or was changed, the task
-    runs again.
+    runs again; so it does if asked to.
     """
-    bound = cached.with_options(result_storage=Path(cache_dir) / "tasks")
+    bound = cached.with_options(result_storage=Path(cache_dir) / "tasks", refresh_cache=again)
     state = bound(*args, cache_dir=cache_dir, return_state=True)
     ref: ArtifactRef = state.result()
     if state.name != "Cached":
@@ -114,6 +116,7 @@ def store_features(
 @task(name="retrieve-training-set", **CACHED)
 def retrieve_features(
     validated: ArtifactRef,
+    manifest: ArtifactRef,
     groups: dict[str, Any],
     store: dict[str, Any],
     project: str,
@@ -126,7 +129,8 @@ def retrieve_features(
     panel = load_panel(validated)
     found = open_filled(panel, groups, build(store, "store"), project)
     found.register()
-    directory = place(cache_dir, "features", validated.sha256, groups, store, project)
+    parts = (validated.sha256, manifest.sha256, groups, store, project)
+    directory = place(cache_dir, "features", *parts)
     return retrieve_training_set(found, panel, directory)
 
 

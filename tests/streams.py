@@ -28,6 +28,7 @@ class Told:
     compared: int = 0
     mismatches: int = 0
     late: int = 0
+    very_late: int = 0
     duplicates: int = 0
 
 
@@ -76,6 +77,7 @@ def drive(store: FeatureStore, panel: Panel, start: int, *, steps: int, seed: in
         stream.push(pd.concat([wrong, batch]))  # the last one stays
         known.append(batch)
         told.late += int((delay[due == step] > 0).sum())
+        told.very_late += int((delay[due == step] == DELAYS[-1]).sum())
         told.duplicates += len(again)
         _compare(store, reader, pd.concat(known), moment(panel, start + step), told)
     return told

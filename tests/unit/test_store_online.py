@@ -14,8 +14,8 @@ from optimizer.features.engine import compute_features
 from optimizer.io import feature_store
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.filling import check_online
-from optimizer.io.freshness import freshness_figures, measure_freshness
-from optimizer.io.online import FRESH, MIXED, STALE, UNKNOWN, OnlineReader
+from optimizer.io.freshness import freshness_figures, measure_freshness, newest_online
+from optimizer.io.online import AHEAD, FRESH, MIXED, STALE, UNKNOWN, OnlineReader
 from optimizer.io.partitions import store_range
 from stores import moment, moving_panel, store_of
 
@@ -75,6 +75,23 @@ def test_read_past_the_ttl_says_so_and_serves_nothing(store: FeatureStore) -> No
     kept = reader.read(PANEL.services, late, allow_stale=True)
     assert set(kept.status) == {STALE}
     assert np.isfinite(kept.values).any()
+
+
+def test_read_before_the_stored_moment_serves_nothing(store: FeatureStore) -> None:
+    found = OnlineReader(store).read(PANEL.services, NOW - pd.Timedelta("1s"))
+    assert set(found.status) == {AHEAD}
+    assert np.isnan(found.values).all()
+    assert {one.stale for one in measure_freshness(store, NOW - pd.Timedelta("1s"))} == {1.0}
+
+
+def test_reader_for_a_model_of_other_features_is_refused(store: FeatureStore) -> None:
+    OnlineReader(store, store.schema.version)
+    with pytest.raises(StoreError, match="which the model was trained on"):
+        OnlineReader(store, "0badcafe")
+
+
+def test_newest_online_is_the_newest_moment_of_any_service(store: FeatureStore) -> None:
+    assert newest_online(store) == NOW
 
 
 def test_read_of_an_unknown_service_says_so(store: FeatureStore) -> None:

@@ -18,7 +18,13 @@ from optimizer.errors import ConfigError, InsufficientHistoryError, SchemaError,
 from optimizer.features.engine import compute_features
 from optimizer.features.panel import Panel
 from optimizer.io import partitions
-from optimizer.io.integrity import HOME, MEMBERSHIP, view_pattern
+from optimizer.io.integrity import (
+    HOME,
+    MEMBERSHIP,
+    check_files,
+    check_values,
+    view_pattern,
+)
 from optimizer.io.manifest import read_manifest
 from optimizer.io.partitions import store_range
 from stores import moment, moving_panel, schema_of
@@ -144,12 +150,63 @@ def test_store_interrupted_covers_what_was_written_and_goes_on(
         store_range(tmp_path / "parts", PANEL, SCHEMA)
     known = read_manifest(tmp_path / "parts")
     assert known is not None
-    assert len(known.partitions) == 2
+    assert [one.pending for one in known.partitions.values()] == [False, False, True]
     assert known.last < moment(PANEL, PANEL.n_steps - 1)
     done = store_range(tmp_path / "parts", PANEL, SCHEMA)
     assert len(done.kept) == 2
     store_range(tmp_path / "whole", PANEL, SCHEMA)
     assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
+
+
+def test_store_broken_off_within_a_week_is_refused_to_readers_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = PANEL.between(0, 200)  # ends within a week, to which the next run appends
+    store_range(tmp_path / "parts", half, SCHEMA)
+    replace_rows, calls = partitions._replace_rows, []
+
+    def broken(*args: object) -> int:
+        calls.append(args)
+        if len(calls) == 3:
+            raise OSError("disk full")
+        return replace_rows(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(partitions, "_replace_rows", broken)
+    with pytest.raises(OSError, match="disk full"):
+        store_range(tmp_path / "parts", PANEL, SCHEMA, moment(PANEL, 200))
+    known = read_manifest(tmp_path / "parts")
+    assert known is not None
+    assert known.last == moment(PANEL, 199)
+    with pytest.raises(StoreError, match="a write that broke off"):
+        check_files(tmp_path / "parts", known, SCHEMA, reading=True)
+    monkeypatch.undo()
+    store_range(tmp_path / "parts", PANEL, SCHEMA, moment(PANEL, 200))
+    store_range(tmp_path / "whole", PANEL, SCHEMA)
+    for view in (*SCHEMA.views, MEMBERSHIP):
+        whole, parts = (rows_of(tmp_path / name, view) for name in ("whole", "parts"))
+        pd.testing.assert_frame_equal(whole, parts, check_exact=True)
+
+
+def test_store_of_another_definition_for_a_part_is_refused(tmp_path: Path) -> None:
+    store_range(tmp_path, PANEL, SCHEMA)
+    changed = {**SCHEMA.nodes, "seasonal": {**SCHEMA.nodes["seasonal"], "lead": "3h"}}
+    other = replace(SCHEMA, nodes=changed)
+    with pytest.raises(SchemaError, match="is stored with version"):
+        store_range(tmp_path, PANEL, other, moment(PANEL, 300))
+    store_range(tmp_path, PANEL, other)
+    known = read_manifest(tmp_path)
+    assert known is not None
+    assert known.schema.version == other.version
+
+
+def test_store_of_a_range_without_any_value_is_told(tmp_path: Path) -> None:
+    store_range(tmp_path, PANEL.between(0, 400), SCHEMA)
+    check_values(tmp_path, SCHEMA, moment(PANEL, 0), moment(PANEL, 399))
+    values = PANEL.values.copy()
+    values[:, :, 400:] = np.nan
+    store_range(tmp_path, replace(PANEL, values=values), SCHEMA, moment(PANEL, 400))
+    with pytest.raises(StoreError, match=r"workload_features: got no value from"):
+        check_values(tmp_path, SCHEMA, moment(PANEL, 400), moment(PANEL, PANEL.n_steps - 1))
 
 
 def test_store_rows_unique_keys(tmp_path: Path) -> None:

@@ -132,6 +132,14 @@ def test_training_set_of_a_service_unknown_to_the_store_names_it(
     assert not (tmp_path / "set").exists()
 
 
+def test_training_set_from_a_store_that_lost_a_file_names_it(tmp_path: Path) -> None:
+    part = store_of(tmp_path, PANEL)
+    store_range(part.directory, PANEL, part.schema)
+    min((part.directory / "workload_features").rglob("*.parquet")).unlink()
+    with pytest.raises(StoreError, match=r"workload_features/week=.*no file"):
+        retrieve_training_set(part, PANEL, tmp_path / "set")
+
+
 def test_training_set_of_a_time_that_was_not_stored_names_it(tmp_path: Path) -> None:
     part = store_of(tmp_path, PANEL)
     store_range(part.directory, PANEL, part.schema, None, moment(PANEL, 200))

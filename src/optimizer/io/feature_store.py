@@ -127,7 +127,8 @@ class FeatureStore:
         views = [name for name, one in self.objects.items() if type(one).__name__ == "FeatureView"]
         for index, view in enumerate(views):
             done, left = ", ".join(views[:index]) or "no view", ", ".join(views[index:])
-            with duckdb_session(), redirect_stdout(io.StringIO()):  # Feast prints its progress
+            alone = exclusive(Path(self.settings.offline))  # Feast rewrites the registry file
+            with alone, duckdb_session(), redirect_stdout(io.StringIO()):  # and prints
                 attempt(
                     partial(self.feast.materialize, begin, end.to_pydatetime(), [view]),
                     "online store",

@@ -15,7 +15,7 @@ from optimizer.features.panel import Panel
 from optimizer.features.schema import StoreSchema
 from optimizer.io.artifacts import ArtifactRef, refer
 from optimizer.io.feature_store import FeatureStore
-from optimizer.io.integrity import MEMBERSHIP, check_values, view_pattern
+from optimizer.io.integrity import MEMBERSHIP, check_values, has_values, view_pattern
 from optimizer.io.manifest import FILE
 from optimizer.io.online import FRESH, OnlineReader
 from optimizer.io.partitions import store_range
@@ -70,7 +70,7 @@ def fill_store(
     store = open_filled(panel, nodes, settings, project)
     start, end = (parse_moment(backfill[key], f"backfill.{key}") for key in ("start", "end"))
     done = store_range(store.directory, panel, store.schema, start, end, rebuild=settings.rebuild)
-    check_values(store.directory, done.manifest, (*done.written, *done.kept))
+    check_values(store.directory, store.schema, done.first, done.last)
     logger.info(
         "feature store %s: %s to %s, %d weeks written, %d unchanged, version %s",
         project,
@@ -109,7 +109,8 @@ def check_online(store: FeatureStore, end: pd.Timestamp) -> None:
     Raises
     ------
     StoreError
-        A service is not there with fresh values, or a feature view arrived without any value.
+        A service is not there with fresh values, or a view has none though it was stored with
+        some.
     """
     query = f"""
         SELECT {SERVICE} FROM read_parquet('{view_pattern(store.directory, MEMBERSHIP)}')
@@ -125,6 +126,7 @@ def check_online(store: FeatureStore, end: pd.Timestamp) -> None:
         view
         for view, specs in store.schema.views.items()
         if not any(known[spec.name] for spec in specs)
+        and has_values(store.directory, store.schema, view, end, end)
     ]
     if wrong or empty:
         raise StoreError(

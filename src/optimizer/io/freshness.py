@@ -36,7 +36,7 @@ class ViewFreshness:
     entities : int
         Services or clusters that were stored within the last seven days.
     stale : float
-        Share of them whose value is older than the ttl or absent.
+        Share of them whose value is older than the ttl, later than now, or absent.
     """
 
     view: str
@@ -74,11 +74,22 @@ def measure_freshness(store: FeatureStore, now: pd.Timestamp) -> list[ViewFreshn
         moments = read_times(response, feature)
         times = pd.DatetimeIndex(moments[~np.isnat(moments)], tz="UTC")
         newest = times.max() if len(times) else None
-        fresh = int((times >= now - store.ttl).sum())
+        fresh = int(((times >= now - store.ttl) & (times <= now)).sum())
         age = None if newest is None else now - newest
         share = 1 - fresh / len(moments)
         found.append(ViewFreshness(view, newest, age, len(moments), share))
     return found
+
+
+def newest_online(store: FeatureStore) -> pd.Timestamp | None:
+    """Return the newest moment that the online store holds of any service, None if it is empty."""
+    rows = {KEYS["service"]: _recent(store, "service")}
+    ask = partial(store.feast.get_online_features, [f"{MEMBERSHIP}:{HOME}"], rows)
+    proto = attempt(ask, "online store").proto
+    response = dict(zip(proto.metadata.feature_names.val, proto.results, strict=True))
+    moments = read_times(response, HOME)
+    times = pd.DatetimeIndex(moments[~np.isnat(moments)], tz="UTC")
+    return times.max() if len(times) else None
 
 
 def freshness_figures(found: list[ViewFreshness]) -> dict[str, float]:

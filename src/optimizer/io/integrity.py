@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,8 +46,13 @@ def view_columns(schema: StoreSchema) -> dict[str, pa.Schema]:
     return found
 
 
-def check_files(directory: Path, manifest: Manifest, schema: StoreSchema) -> None:
+def check_files(
+    directory: Path, manifest: Manifest, schema: StoreSchema, *, reading: bool = False
+) -> None:
     """Raise unless the files are those of the manifest and hold the schema's columns.
+
+    A week whose writing broke off is passed over by a writer, who will write it anew, and
+    refused to a reader.
 
     Raises
     ------
@@ -64,7 +69,17 @@ def check_files(directory: Path, manifest: Manifest, schema: StoreSchema) -> Non
             allowed="telemetry of one clock",
             fix=REBUILD,
         )
+    pending = {week for week, one in manifest.partitions.items() if one.pending}
+    if pending and reading:
+        raise StoreError(
+            f"feature store {directory.name}, week {min(pending)}",
+            seen="a write that broke off",
+            allowed="weeks that were written to their end",
+            fix="run `python flows/features.py` over that week again",
+        )
     for path, view, rows in _known_files(directory, manifest):
+        if path.parent.name.removeprefix("week=") in pending:
+            continue
         if not path.is_file():
             raise StoreError(
                 str(path.relative_to(directory)),
@@ -91,9 +106,9 @@ def check_files(directory: Path, manifest: Manifest, schema: StoreSchema) -> Non
             allowed="files of the definitions",
             fix=REBUILD,
         )
-    foreign = {*directory.glob("*/week=*/*.parquet")} - {
-        p for p, *_ in _known_files(directory, manifest)
-    }
+    listed = {path for path, *_ in _known_files(directory, manifest)}
+    found = {*directory.glob("*/week=*/*.parquet")} - listed
+    foreign = {path for path in found if path.parent.name.removeprefix("week=") not in pending}
     if foreign:
         first = min(foreign)
         raise StoreError(
@@ -102,6 +117,27 @@ def check_files(directory: Path, manifest: Manifest, schema: StoreSchema) -> Non
             allowed="only what `python flows/features.py` writes",
             fix=f"move the file away, or {REBUILD}",
         )
+
+
+def check_version(
+    known: Manifest, schema: StoreSchema, first: pd.Timestamp, last: pd.Timestamp
+) -> None:
+    """Raise if only a part of what is stored would get another definition.
+
+    Raises
+    ------
+    SchemaError
+        Names, units, lookbacks or settings of features changed since the rest was written.
+    """
+    if schema.version == known.schema.version or (first <= known.first and last >= known.last):
+        return
+    raise SchemaError(
+        "feature definitions",
+        seen=f"version {schema.version}, while {known.first.isoformat()} to "
+        f"{known.last.isoformat()} is stored with version {known.schema.version}",
+        allowed="one version in a project",
+        fix=f"store the whole of that range again, or {REBUILD}",
+    )
 
 
 def check_range(
@@ -159,29 +195,38 @@ def check_range(
     return int(clock.searchsorted(first)), int(clock.searchsorted(last))
 
 
-def check_values(directory: Path, manifest: Manifest, weeks: tuple[str, ...]) -> None:
-    """Raise unless every view holds known values in the weeks.
+def check_values(
+    directory: Path, schema: StoreSchema, first: pd.Timestamp, last: pd.Timestamp
+) -> None:
+    """Raise unless every view holds known values in a range, both ends included.
 
     Raises
     ------
     StoreError
         A view has rows but no value: its telemetry was empty, or shorter than every window.
     """
-    for view in manifest.schema.views:
-        paths = [view_file(directory, view, week) for week in weeks]
-        names = [spec.name for spec in manifest.schema.views[view]]
-        if not any(_has_value(path, names) for path in paths):
+    for view in schema.views:
+        if not has_values(directory, schema, view, first, last):
             raise StoreError(
                 f"{directory.name}/{view}",
-                seen=f"no value in {', '.join(weeks)}",
+                seen=f"no value from {first.isoformat()} to {last.isoformat()}",
                 allowed="at least one known value in every view",
                 fix="give telemetry with values and enough history, or leave the group out",
             )
 
 
-def _has_value(path: Path, names: list[str]) -> bool:
-    table = pq.read_table(path, columns=names, partitioning=None)
-    return any(bool(np.isfinite(column.to_numpy()).any()) for column in table.columns)
+def has_values(
+    directory: Path, schema: StoreSchema, view: str, first: pd.Timestamp, last: pd.Timestamp
+) -> bool:
+    """Tell whether a view holds any known value in a range, both ends included."""
+    known = " OR ".join(f'isfinite("{spec.name}")' for spec in schema.views[view])
+    query = f"""
+        SELECT 1 FROM read_parquet('{view_pattern(directory, view)}')
+        WHERE {TIMESTAMP} BETWEEN $1 AND $2 AND ({known}) LIMIT 1
+    """  # noqa: S608 - every part is our own
+    with duckdb.connect() as connection:
+        span = [first.to_pydatetime(), last.to_pydatetime()]
+        return connection.execute(query, span).fetchone() is not None
 
 
 def monday(moment: pd.Timestamp) -> pd.Timestamp:

@@ -27,7 +27,7 @@ class Partition:
     first, last : str
         Range of ``event_timestamp`` of the last write, ISO 8601, both included.
     source : str
-        Hash of the telemetry, code and schema of the last write.
+        Hash of the telemetry, code and schema of the last write; empty while it goes on.
     rows : dict
         View to the rows that its file holds.
     """
@@ -36,6 +36,11 @@ class Partition:
     last: str
     source: str
     rows: dict[str, int]
+
+    @property
+    def pending(self) -> bool:
+        """Whether a write has begun and not ended: its files may be of two writes."""
+        return not self.source
 
     def holds(self, first: pd.Timestamp, last: pd.Timestamp, source: str) -> bool:
         """Tell whether the last write was of this range and from this source."""
@@ -99,6 +104,14 @@ def write_manifest(directory: Path, manifest: Manifest) -> Path:
     }
     write_json(directory / FILE, values)
     return directory / FILE
+
+
+def mark_pending(manifest: Manifest, week: str, rows: dict[str, int]) -> Manifest:
+    """Return the manifest while a week is written; what is covered does not grow by it."""
+    old = manifest.partitions.get(week)
+    ends = (old.first, old.last) if old else ("", "")
+    pending = Partition(*ends, "", rows)
+    return replace(manifest, partitions={**manifest.partitions, week: pending})
 
 
 @contextmanager

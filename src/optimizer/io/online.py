@@ -20,7 +20,7 @@ from optimizer.io.feast_objects import REALTIME
 from optimizer.io.feature_store import FeatureStore, attempt
 from optimizer.io.integrity import HOME, MEMBERSHIP
 
-FRESH, STALE, MIXED, UNKNOWN = "fresh", "stale", "mixed", "unknown"
+FRESH, STALE, MIXED, AHEAD, UNKNOWN = "fresh", "stale", "mixed", "ahead", "unknown"
 NEVER = np.datetime64("NaT", "us")
 
 
@@ -39,8 +39,14 @@ class OnlineFeatures:
     timestamps : numpy.ndarray
         datetime64[us] UTC, shape ``(n_services,)``: the moment of the values, NaT if unknown.
     status : tuple of str
-        ``fresh``; ``stale``: older than the ttl; ``mixed``: the views are of different moments,
-        as after an interrupted write; ``unknown``: never stored, or silent for too long.
+        ``fresh``; ``stale``: older than the ttl; ``ahead``: later than the moment asked for;
+        ``mixed``: the views are of different moments, as after an interrupted write; ``unknown``:
+        never stored, or silent for too long.
+
+    Notes
+    -----
+    As in a point-in-time join, a service that is silent at the newest step has its own last values
+    beside its cluster's newest ones, until the ttl is over.
     """
 
     services: tuple[str, ...]
@@ -87,7 +93,10 @@ class OnlineReader:
     Parameters
     ----------
     store : FeatureStore
-        Applied and materialised.
+        Registered and materialised.
+    version : str, optional
+        Version of the features that a model was trained on (the tag ``feature_version`` of its
+        registered version); another one in the store is refused.
 
     Notes
     -----
@@ -95,7 +104,9 @@ class OnlineReader:
     cluster the service is in now, and one that has moved is read again.
     """
 
-    def __init__(self, store: FeatureStore) -> None:
+    def __init__(self, store: FeatureStore, version: str | None = None) -> None:
+        if version is not None:
+            store.require_version(version)
         self._store = store
         self._homes: dict[str, str] = {}
 
@@ -198,10 +209,12 @@ class OnlineReader:
         mixed = (own != own[0]).any(axis=0)
         for name in self._witnesses["cluster"]:
             mixed |= ~(times[name] >= own[0])  # a cluster goes on while a service is silent
+        latest = np.max([*own, *(times[name] for name in self._witnesses["cluster"])], axis=0)
+        ahead = latest > now.tz_convert("UTC").tz_localize(None).to_datetime64()
         unknown = np.isnat(own).all(axis=0)
         stale = own[0] < oldest
-        choices = [UNKNOWN, MIXED, STALE]
-        return [str(s) for s in np.select([unknown, mixed, stale], choices, FRESH)]
+        choices = [UNKNOWN, AHEAD, MIXED, STALE]
+        return [str(s) for s in np.select([unknown, ahead, mixed, stale], choices, FRESH)]
 
 
 def _fill_row(row: FloatArray, answers: Any) -> None:
@@ -221,10 +234,6 @@ def _texts(response: dict[str, Any], name: str) -> list[str]:
 
 def read_times(response: dict[str, Any], name: str) -> NDArray[np.datetime64]:
     """Return a feature's moments, NaT where it has none."""
-    stamps = [
-        np.datetime64(stamp.seconds * 1_000_000 + stamp.nanos // 1000, "us")
-        if stamp.seconds
-        else NEVER
-        for stamp in response[name].event_timestamps
-    ]
-    return np.array(stamps, dtype="datetime64[us]")
+    stamps = response[name].event_timestamps
+    micros = np.array([s.seconds * 1_000_000 + s.nanos // 1000 for s in stamps], dtype=np.int64)
+    return np.where(micros > 0, micros.astype("datetime64[us]"), NEVER)

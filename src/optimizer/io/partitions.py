@@ -31,11 +31,19 @@ from optimizer.io.integrity import (
     HOME,
     check_files,
     check_range,
+    check_version,
     monday,
     view_columns,
     view_file,
 )
-from optimizer.io.manifest import Manifest, Partition, exclusive, read_manifest, write_manifest
+from optimizer.io.manifest import (
+    Manifest,
+    Partition,
+    exclusive,
+    mark_pending,
+    read_manifest,
+    write_manifest,
+)
 
 Week = tuple[str, int, int]
 """A week's Monday, its first and its last step in the range."""
@@ -102,6 +110,8 @@ def store_range(
             check_files(directory, known, schema)
         lo, hi = check_range(panel, known, schema, start, end)
         first, last = _moment(panel, lo), _moment(panel, hi)
+        if known is not None:
+            check_version(known, schema, first, last)
         if known is None:
             _clear(directory)
             known = Manifest(schema, first, first)
@@ -114,6 +124,9 @@ def store_range(
             if before and before.holds(*ends, source):
                 kept.append(week)
                 continue
+            # if the run breaks off now, readers refuse the week and the next run writes it anew
+            known_rows = before.rows if before else {}
+            write_manifest(directory, mark_pending(manifest, week, known_rows))
             rows = _write_week(directory, week, part, schema, offset)
             one = Partition(ends[0].isoformat(), ends[1].isoformat(), source, rows)
             manifest = manifest.extended(*ends, {week: one})

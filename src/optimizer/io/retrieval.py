@@ -27,7 +27,8 @@ from optimizer.features.panel import FloatArray, Panel
 from optimizer.io.artifacts import ArtifactRef, refer, write_directory, write_json
 from optimizer.io.feast_objects import KEYS, TRAINING
 from optimizer.io.feature_store import FeatureStore, attempt, duckdb_session
-from optimizer.io.integrity import MEMBERSHIP, REBUILD, view_pattern
+from optimizer.io.integrity import MEMBERSHIP, REBUILD, check_files, view_pattern
+from optimizer.io.manifest import read_manifest
 
 ROW, AGE = "row", "age"
 CHUNK_ROWS = 1_000_000
@@ -58,6 +59,7 @@ def retrieve_training_set(store: FeatureStore, panel: Panel, directory: Path) ->
     """
     service, step = (index.astype(np.int32) for index in np.nonzero(panel.present))
     keys = entity_rows(panel, service, step)
+    check_stored(store)
     check_known(store, keys)
     specs = store.schema.specs
     with write_directory(directory) as draft:
@@ -172,6 +174,26 @@ def asof_query(
     return query, [begin, times["max"], names_of["min"], names_of["max"]]
 
 
+def check_stored(store: FeatureStore) -> None:
+    """Raise unless the offline store is whole and of the schema's version.
+
+    Raises
+    ------
+    StoreError, SchemaError
+        Nothing is stored, a write broke off, or files are missing, foreign or of other columns.
+    """
+    manifest = read_manifest(store.directory)
+    if manifest is None:
+        raise StoreError(
+            f"feature store {store.project}",
+            seen="nothing stored yet",
+            allowed="a project that holds features",
+            fix="run `python flows/features.py` with the same data and store",
+        )
+    check_files(store.directory, manifest, store.schema, reading=True)
+    store.require_version(manifest.schema.version)
+
+
 def check_known(store: FeatureStore, keys: pa.Table) -> None:
     """Raise unless the store has a row of its own for every entity and moment.
 
@@ -206,7 +228,7 @@ def _row_of(rows: FloatArray, place: dict[str, int], name: str) -> FloatArray:
 
 
 def _check_rows(order: NDArray[np.int64], wanted: int) -> None:
-    """Raise if a join lost or doubled rows: two stored rows share a key."""
+    """Raise if a join did not give each wanted row once."""
     met = np.zeros(wanted, dtype=bool)
     met[order] = True
     if len(order) != wanted or not met.all():

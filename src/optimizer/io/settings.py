@@ -19,6 +19,9 @@ TTL_STEPS = 3
 """Sampling intervals after which a value is stale, unless ``store.ttl`` says otherwise. A long
 ttl makes the point-in-time join explode."""
 
+WHERE = ("path", "name", "columns", "units", "clock")
+"""Keys of a data source that say where and how its rows are read, not which they are."""
+
 
 @dataclass(frozen=True)
 class StoreSettings:
@@ -83,14 +86,15 @@ def name_project(settings: StoreSettings, data: str, config: ExperimentConfig) -
     data : str
         Short name of the data.
     config : ExperimentConfig
-        Other feature groups than those of ``features=full``, or another clock than the data's
-        own, get a project of their own: features of two kinds never replace each other.
+        Other feature groups than those of ``features=full``, another clock or other settings of
+        the data than its own yaml's get a project of their own: two kinds of features, or two
+        generated fleets, never replace each other.
     """
     if settings.project is not None:
         return settings.project
     plain = re.sub(r"\W+", "_", data).strip("_") or "fleet"
-    nodes, freq = config.features.groups, config.data.get("freq")
-    own_clock = freq == preset("data", config.choices["data"]).get("freq")
-    if own_clock and nodes == load_config().features.groups:
+    nodes, usual = config.features.groups, preset("data", config.choices["data"])
+    data_set = {k: v for k, v in config.data.items() if k not in WHERE and v != usual.get(k)}
+    if not data_set and nodes == load_config().features.groups:
         return plain
-    return f"{plain}_{hash_values({'groups': nodes, 'freq': freq})[:8]}"
+    return f"{plain}_{hash_values({'groups': nodes, 'data': data_set})[:8]}"

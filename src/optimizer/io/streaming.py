@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
+from optimizer.errors import SchemaError
 from optimizer.features.buffer import TelemetryBuffer
 from optimizer.features.engine import plan_features
 from optimizer.features.newest import NewestFeatures, newest_features, steps_to_keep
@@ -24,11 +25,23 @@ class FeatureStream:
     store : FeatureStore
         Its definitions are registered.
     panel : Panel
-        Telemetry so far, with the metrics and step of the store's schema; what is older than any
-        feature reaches is not kept.
+        Telemetry so far; what is older than any feature reaches is not kept.
+
+    Raises
+    ------
+    SchemaError
+        The panel's metrics or step are not those of the store.
     """
 
     def __init__(self, store: FeatureStore, panel: Panel) -> None:
+        schema = store.schema
+        if (panel.metrics, panel.step) != (schema.metrics, schema.step):
+            raise SchemaError(
+                f"feature store {store.project}",
+                seen=f"telemetry at {panel.step} with {', '.join(panel.metrics)}",
+                allowed=f"steps of {schema.step} with {', '.join(schema.metrics)}",
+                fix="give the telemetry that the store was filled from",
+            )
         self._store = store
         self.buffer = TelemetryBuffer.from_panel(
             panel, steps_to_keep(store.schema.specs, panel.step)
@@ -55,7 +68,8 @@ class FeatureStream:
         SchemaError
             A column is missing or a timestamp is off the grid; nothing was taken in.
         StoreError
-            The online store cannot be reached; pushing again, with or without new rows, mends it.
+            The online store cannot be reached. Pushing the same rows again mends it; until then
+            readers are told ``mixed``.
         """
         self.buffer.update(rows)
         newest = newest_features(self.buffer, self._features)
