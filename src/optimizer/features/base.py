@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -49,11 +50,17 @@ class Layout:
 
     def steps(self, duration: str) -> int:
         """Return a duration in steps, at least 1."""
-        return count_steps(parse_duration(duration, "features"), self.step)
+        return _count(duration, self.step)
 
     def span(self, steps: int) -> str:
         """Return a number of steps as a duration, ``"0h"`` for none."""
         return format_duration(steps * self.step) if steps else "0h"
+
+
+@lru_cache(maxsize=1024)
+def _count(duration: str, step: pd.Timedelta) -> int:
+    """Return a duration in steps; parsing it costs more than a lag of a block."""
+    return count_steps(parse_duration(duration, "features"), step)
 
 
 class Block(ABC):
@@ -292,4 +299,5 @@ def shift(values: Array, steps: int) -> Array:
 def divide(numerator: Array, denominator: Array, floor: float = EPSILON) -> Array:
     """Return the ratio, taken in float32, with the denominator held at ``floor`` or above."""
     lower = np.maximum(denominator.astype(np.float32, copy=False), np.float32(floor))
-    return numerator.astype(np.float32, copy=False) / lower
+    result: Array = np.divide(numerator.astype(np.float32, copy=False), lower, out=lower)
+    return result

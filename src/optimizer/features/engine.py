@@ -102,7 +102,12 @@ def compute_features(
     bounds = np.concatenate(([0], np.cumsum(counts)))
     service = np.repeat(np.arange(panel.n_services, dtype=np.int32), counts)
     clock = np.arange(panel.n_steps, dtype=np.int32)
-    step = np.broadcast_to(clock, panel.present.shape)[panel.present]
+    whole = len(service) == panel.present.size
+    step = (
+        np.tile(clock, panel.n_services)
+        if whole
+        else np.broadcast_to(clock, panel.present.shape)[panel.present]
+    )
     if out is None:
         out = np.empty((len(features), len(service)), dtype=np.float32)
     size = max(1, BLOCK_CELLS // panel.n_steps)
