@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
 from optimizer.errors import ConfigError
 
 
+@lru_cache(maxsize=1024)  # pandas takes longer to parse one than a lag of a block takes
 def parse_duration(text: str, key: str) -> pd.Timedelta:
     """Return a positive duration.
 

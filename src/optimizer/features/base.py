@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -50,17 +49,11 @@ class Layout:
 
     def steps(self, duration: str) -> int:
         """Return a duration in steps, at least 1."""
-        return _count(duration, self.step)
+        return count_steps(parse_duration(duration, "features"), self.step)
 
     def span(self, steps: int) -> str:
         """Return a number of steps as a duration, ``"0h"`` for none."""
         return format_duration(steps * self.step) if steps else "0h"
-
-
-@lru_cache(maxsize=1024)
-def _count(duration: str, step: pd.Timedelta) -> int:
-    """Return a duration in steps; parsing it costs more than a lag of a block."""
-    return count_steps(parse_duration(duration, "features"), step)
 
 
 class Block(ABC):
