@@ -10,7 +10,6 @@ import pandas as pd
 from optimizer.errors import ConfigError
 
 
-@lru_cache(maxsize=1024)  # pandas takes longer to parse one than a lag of a block takes
 def parse_duration(text: str, key: str) -> pd.Timedelta:
     """Return a positive duration.
 
@@ -27,8 +26,8 @@ def parse_duration(text: str, key: str) -> pd.Timedelta:
         The text is no duration, or not positive.
     """
     try:
-        value = pd.Timedelta(text)
-    except ValueError:
+        value = _parse(text)
+    except (TypeError, ValueError):
         value = pd.Timedelta(0)
     if not isinstance(value, pd.Timedelta) or value <= pd.Timedelta(0):
         raise ConfigError(
@@ -38,6 +37,12 @@ def parse_duration(text: str, key: str) -> pd.Timedelta:
             fix=f"set {key}=1h",
         )
     return value
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> pd.Timedelta:
+    """Return what pandas reads; it takes longer for it than a block takes for a lag."""
+    return pd.Timedelta(text)
 
 
 def format_duration(value: pd.Timedelta | np.timedelta64) -> str:
