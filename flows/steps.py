@@ -62,13 +62,14 @@ def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -
     name = f"{choices['model']}-{choices['imbalance']}-{choices['target']}"
     with track_run(config.tracking.uri, config.tracking.experiment, name) as run:
         run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
-        validated, features, cached = prepare_data(config, parts)
+        project = project_of(config, parts.source.name)
+        validated, features, cached = prepare_data(config, parts, project)
         panel = load_panel(validated)
         schema = StoreSchema(config.features.groups, panel.metrics, panel.step)
         tags = {
             "data_sha256": validated.sha256,
             "code_digest": code_digest(),
-            "feature_project": project_of(config, parts.source.name),
+            "feature_project": project,
             "feature_version": schema.version,
         }
         run.set_tags(tags)
@@ -90,11 +91,10 @@ def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -
 
 
 def prepare_data(
-    config: ExperimentConfig, parts: Components
+    config: ExperimentConfig, parts: Components, project: str
 ) -> tuple[ArtifactRef, ArtifactRef, dict[str, bool]]:
     """Return validated telemetry and the training set, and which steps came from the cache."""
     validated, cached = load_validated(config, parts)
-    project = project_of(config, parts.source.name)
     manifest, cached["features"] = store_validated(config, validated, project)
     features, cached["training set"] = tasks.recall(
         tasks.retrieve_features,

@@ -94,9 +94,10 @@ def run_features(config: ExperimentConfig, overrides: list[str]) -> dict[str, An
             tasks.materialize_online(quote(store), manifest.last)
         else:
             say(f"online store: left alone, it holds newer values, up to {newest}")
-        found = tasks.measure(quote(store), manifest.last)
+        now = choose_moment(config)
+        found = tasks.measure(quote(store), now)
         run.log_metrics(freshness_figures(found))
-    show_freshness(store, found, manifest.last)
+    show_freshness(store, found, now)
     return {
         "project": project,
         "version": manifest.schema.version,

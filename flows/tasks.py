@@ -61,9 +61,8 @@ def recall(
         return ref, False
     if ref.is_intact():
         return ref, True
-    logger.warning(
-        "%s: the cached file %s is gone or changed; running again", cached.name, ref.path
-    )
+    change = "has changed since" if Path(ref.path).is_file() else "is gone"
+    logger.info("%s: %s %s; running again", cached.name, ref.path, change)
     return bound.with_options(refresh_cache=True)(*args, cache_dir=cache_dir), False
 
 

@@ -77,11 +77,13 @@ def _compose(overrides: list[str]) -> Any:
 
 
 def preset(group: str, choice: str) -> dict[str, Any]:
-    """Return the values that a choice's own yaml gives, interpolations unresolved."""
+    """Return the values that a choice's own yaml gives, resolved as in a run without overrides."""
     from omegaconf import OmegaConf
 
-    values = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{choice}.yaml"))
-    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
+    whole = OmegaConf.create(load_config().to_dict())
+    whole[group] = OmegaConf.load(CONF_DIR / group / f"{choice}.yaml")
+    values: dict[str, Any] = OmegaConf.to_container(whole[group], resolve=True)  # type: ignore[assignment]
+    return values
 
 
 def build(node: dict[str, Any], key: str) -> Any:

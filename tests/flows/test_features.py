@@ -22,6 +22,7 @@ from stores import places
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["data.n_services=8", "data.n_clusters=2", "data.days=30", "threads=1"]
 NAMED = ["store.project=synthetic"]
+LAST = "2025-01-31T00:00"
 VIEWS = ("rolling_features", "cluster_features", "membership_features")
 
 
@@ -36,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def fill(home: Path, *overrides: str) -> dict[str, Any]:
     from features import features_flow
 
-    return features_flow([*TINY, *NAMED, *places(home), *overrides])
+    return features_flow([*TINY, *NAMED, *places(home), f"now='{LAST}'", *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,12 @@ def test_flow_logs_freshness_as_metrics(home: Path, first: dict[str, Any]) -> No
     assert run.data.metrics["freshness.lag_features.age_s"] == 0.0
 
 
+def test_flow_counts_ages_to_the_moment_asked_for(home: Path, first: dict[str, Any]) -> None:
+    late = fill(home, "now=2025-01-31T05:00")["freshness"]
+    assert late["freshness.lag_features.age_s"] == 5 * 3600
+    assert late["freshness.lag_features.stale_share"] == 1.0
+
+
 def test_second_run_finds_everything_there(home: Path, first: dict[str, Any]) -> None:
     assert all(fill(home)["cached"].values())
 
@@ -101,6 +108,13 @@ def test_backfill_of_a_range_twice_leaves_the_same_bytes(home: Path, first: dict
         services(home), pd.Timestamp(first["last"])
     )
     assert FRESH in newest.status  # a back-fill of the past does not put the past online
+
+
+def test_backfill_beyond_the_data_is_told(
+    home: Path, first: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(home, "backfill.start=2025-01-29", "backfill.end=2025-03-01", f"cache.dir={home}/far")
+    assert "backfill.end=2025-03-01 00:00:00+00:00: the telemetry reaches to" in caplog.text
 
 
 def test_other_features_have_a_project_of_their_own(home: Path, first: dict[str, Any]) -> None:
@@ -129,7 +143,9 @@ def test_flow_bad_input_is_one_error(
 
 
 def test_open_store_of_an_unknown_project_lists_the_known(home: Path, first: Any) -> None:
-    with pytest.raises(StoreError, match=r"nothing stored under this name\. Allowed: .*synthetic"):
+    with pytest.raises(
+        StoreError, match=r"nothing stored under this name in .* Allowed: .*synthetic"
+    ):
         open_store("payments", places(home))
 
 

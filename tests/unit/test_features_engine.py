@@ -67,14 +67,6 @@ def test_compute_features_size_of_blocks_is_irrelevant(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(compute_features(panel, GROUPS).values, whole.values)
 
 
-def test_compute_features_writes_where_it_is_told() -> None:
-    panel = tiny_panel(3, 200)
-    want = compute_features(panel, GROUPS)
-    out = np.full(want.values.shape, -7, dtype=np.float32)
-    assert compute_features(panel, GROUPS, out).values is out
-    np.testing.assert_array_equal(out, want.values)
-
-
 def test_compute_features_does_not_change_the_panel() -> None:
     panel = tiny_panel(3, 200)
     before = panel.values.copy()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from optimizer.config import CONF_DIR
-from optimizer.errors import StoreError
+from optimizer.errors import ConfigError, StoreError
 from optimizer.features.engine import compute_features
 from optimizer.io import feature_store
 from optimizer.io.feature_store import FeatureStore
@@ -92,6 +94,36 @@ def test_reader_for_a_model_of_other_features_is_refused(store: FeatureStore) ->
 
 def test_newest_online_is_the_newest_moment_of_any_service(store: FeatureStore) -> None:
     assert newest_online(store) == NOW
+
+
+@pytest.mark.parametrize(
+    ("services", "now", "offender"),
+    [
+        ("svc-000", NOW, "services"),
+        ([], NOW, "services"),
+        (["svc-000"], NOW.tz_localize(None), "now"),
+        (["svc-000"], "2024-01-20", "now"),
+    ],
+)
+def test_read_of_a_wrong_question_names_it(
+    store: FeatureStore, services: Any, now: Any, offender: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        OnlineReader(store).read(services, now)
+    assert caught.value.offender == offender
+
+
+def test_freshness_counts_services_that_fell_silent_long_ago(tmp_path: Path) -> None:
+    silent = replace(PANEL, present=PANEL.present.copy(), values=PANEL.values.copy())
+    silent.present[0, 100:] = False
+    silent.values[:, 0, 100:] = np.nan
+    found = store_of(tmp_path, silent)
+    store_range(found.directory, silent, found.schema)
+    found.register()
+    found.materialize(NOW)
+    told = {one.view: one for one in measure_freshness(found, NOW)}
+    assert told["lag_features"].entities == 5
+    assert told["lag_features"].stale == pytest.approx(0.2)
 
 
 def test_read_of_an_unknown_service_says_so(store: FeatureStore) -> None:
@@ -186,5 +218,5 @@ def test_freshness_counts_ages_and_shares(store: FeatureStore) -> None:
 
 
 def test_freshness_of_an_empty_store_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"nothing stored yet.*features\.py"):
+    with pytest.raises(StoreError, match=r"nothing stored under this name.*features\.py"):
         measure_freshness(store_of(tmp_path, PANEL), NOW)

@@ -78,9 +78,7 @@ def derive_features(
             yield name, np.asarray(values, dtype=np.float32)
 
 
-def compute_features(
-    panel: Panel, groups: Sequence[FeatureGroup], out: FloatArray | None = None
-) -> FeatureTable:
+def compute_features(panel: Panel, groups: Sequence[FeatureGroup]) -> FeatureTable:
     """Compute the features of every present row.
 
     Parameters
@@ -89,8 +87,6 @@ def compute_features(
         Telemetry; the value at step t reads steps up to t only.
     groups : sequence of FeatureGroup
         The groups to run.
-    out : numpy.ndarray, optional
-        float32, shape ``(n_features, n_rows)``: where to write, for example a memory map.
 
     Returns
     -------
@@ -108,8 +104,7 @@ def compute_features(
         if whole
         else np.broadcast_to(clock, panel.present.shape)[panel.present]
     )
-    if out is None:
-        out = np.empty((len(features), len(service)), dtype=np.float32)
+    out = np.empty((len(features), len(service)), dtype=np.float32)
     size = max(1, BLOCK_CELLS // panel.n_steps)
     by_source: dict[tuple[str, ...], dict[int, Feature]] = {}
     for index, feature in enumerate(features):

@@ -20,7 +20,7 @@ import pandas as pd
 from optimizer.errors import OptimizerError, StoreError
 from optimizer.features.schema import StoreSchema
 from optimizer.io.feast_objects import define_objects
-from optimizer.io.manifest import exclusive
+from optimizer.io.manifest import locked
 from optimizer.io.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class FeatureStore:
             The registry cannot be reached.
         """
         wanted = list(self.objects.values())
-        with exclusive(Path(self.settings.offline)):  # all projects share the registry
+        with locked(Path(self.settings.offline)):  # all projects share the registry
             gone = attempt(self._superseded, "registry")
             put = partial(self.feast.apply, wanted, objects_to_delete=gone, partial=not gone)
             attempt(put, "registry")
@@ -111,6 +111,25 @@ class FeatureStore:
             *self.feast.list_batch_feature_views(),
         ]
         return [one for one in found if one.name not in self.objects]
+
+    def ask(self, features: Any, rows: dict[str, list[str]]) -> dict[str, Any]:
+        """Return Feast's answer from the online store, one vector per feature name.
+
+        Parameters
+        ----------
+        features : FeatureService or list of str
+            A service, or references such as ``"lag_features:cpu_utilization_lag_1"``.
+        rows : dict
+            Join key to ids.
+
+        Raises
+        ------
+        StoreError
+            The registry or the online store cannot be reached.
+        """
+        fetch = partial(self.feast.get_online_features, features, rows)
+        proto = attempt(fetch, "online store").proto
+        return dict(zip(proto.metadata.feature_names.val, proto.results, strict=True))
 
     def materialize(self, end: pd.Timestamp) -> None:
         """Put the newest value of every entity up to ``end`` online.
@@ -127,7 +146,7 @@ class FeatureStore:
         views = [name for name, one in self.objects.items() if type(one).__name__ == "FeatureView"]
         for index, view in enumerate(views):
             done, left = ", ".join(views[:index]) or "no view", ", ".join(views[index:])
-            alone = exclusive(Path(self.settings.offline))  # Feast rewrites the registry file
+            alone = locked(Path(self.settings.offline))  # Feast rewrites the registry file
             with alone, duckdb_session(), redirect_stdout(io.StringIO()):  # and prints
                 attempt(
                     partial(self.feast.materialize, begin, end.to_pydatetime(), [view]),

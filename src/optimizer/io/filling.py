@@ -70,6 +70,10 @@ def fill_store(
     store = open_filled(panel, nodes, settings, project)
     start, end = (parse_moment(backfill[key], f"backfill.{key}") for key in ("start", "end"))
     done = store_range(store.directory, panel, store.schema, start, end, rebuild=settings.rebuild)
+    for key, asked, stored in (("start", start, done.first), ("end", end, done.last + panel.step)):
+        beyond = asked is not None and (asked < stored if key == "start" else asked > stored)
+        if beyond:
+            logger.warning("backfill.%s=%s: the telemetry reaches to %s only", key, asked, stored)
     check_values(store.directory, store.schema, done.first, done.last)
     logger.info(
         "feature store %s: %s to %s, %d weeks written, %d unchanged, version %s",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from optimizer.errors import StoreError
 from optimizer.features.schema import StoreSchema
 from optimizer.io.artifacts import write_json
 
@@ -93,8 +94,29 @@ def read_manifest(directory: Path) -> Manifest | None:
     )
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> Path:
-    """Write the manifest, all or nothing, and return its path."""
+def require_manifest(directory: Path) -> Manifest:
+    """Return the manifest of a project's directory.
+
+    Raises
+    ------
+    StoreError
+        Nothing was stored there.
+    """
+    manifest = read_manifest(directory)
+    if manifest is None:
+        known = sorted(path.parent.name for path in directory.parent.glob(f"*/{FILE}"))
+        raise StoreError(
+            f"feature store {directory.name}",
+            seen=f"nothing stored under this name in {directory.parent}",
+            allowed=", ".join(known) or "no project: nothing was stored there yet",
+            fix="run `python flows/features.py` first, correct the name, or start in the "
+            "directory that store.offline begins at",
+        )
+    return manifest
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write the manifest, all or nothing."""
     values = {
         "version": manifest.schema.version,
         "schema": manifest.schema.to_dict(),
@@ -103,7 +125,6 @@ def write_manifest(directory: Path, manifest: Manifest) -> Path:
         "partitions": {week: asdict(one) for week, one in manifest.partitions.items()},
     }
     write_json(directory / FILE, values)
-    return directory / FILE
 
 
 def mark_pending(manifest: Manifest, week: str, rows: dict[str, int]) -> Manifest:
@@ -115,9 +136,9 @@ def mark_pending(manifest: Manifest, week: str, rows: dict[str, int]) -> Manifes
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Let one process at a time write to a project."""
+def locked(directory: Path, *, reading: bool = False) -> Iterator[None]:
+    """Let one process write to a directory, or several read it, at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH if reading else fcntl.LOCK_EX)
         yield

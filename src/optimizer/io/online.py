@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
-from optimizer.errors import StoreError
+from optimizer.errors import ConfigError, StoreError
 from optimizer.features.engine import derive_features
 from optimizer.features.panel import FloatArray
 from optimizer.io.feast_objects import REALTIME
@@ -136,7 +136,7 @@ class OnlineReader:
         services : sequence of str
             Their ids.
         now : pandas.Timestamp
-            The moment that ages are counted to.
+            The moment that ages are counted to, with a time zone.
         allow_stale : bool
             Return the values of stale services too; their status says so.
 
@@ -144,10 +144,11 @@ class OnlineReader:
         ------
         StoreError
             The registry or the online store cannot be reached.
+        ConfigError
+            No service or a text instead of a list, or ``now`` without a time zone.
         """
+        _check_question(services, now)
         names = tuple(dict.fromkeys(services))
-        if not names:
-            raise StoreError("services", seen="none", allowed="one or more", fix="name a service")
         response = self._fetch(names)
         homes = _texts(response, HOME)
         moved = {s: h for s, h in zip(names, homes, strict=True) if h and h != self._homes.get(s)}
@@ -174,19 +175,11 @@ class OnlineReader:
         """Return Feast's answer by feature name."""
         unknown = [name for name in names if name not in self._homes]
         if unknown:
-            rows: Any = {SERVICE: unknown}
-            found = self._ask([f"{MEMBERSHIP}:{HOME}"], rows)
+            found = self._store.ask([f"{MEMBERSHIP}:{HOME}"], {SERVICE: unknown})
             homes = dict(zip(unknown, _texts(found, HOME), strict=True))
             self._homes |= {name: home for name, home in homes.items() if home}
         clusters = [self._homes.get(name, "") for name in names]
-        return self._ask(self._service, {SERVICE: list(names), CLUSTER: clusters})
-
-    def _ask(self, features: Any, rows: dict[str, list[str]]) -> dict[str, Any]:
-        feast = self._store.feast
-        proto = attempt(
-            lambda: feast.get_online_features(features=features, entity_rows=rows), "online store"
-        ).proto
-        return dict(zip(proto.metadata.feature_names.val, proto.results, strict=True))
+        return self._store.ask(self._service, {SERVICE: list(names), CLUSTER: clusters})
 
     def _values(self, response: dict[str, Any], n: int) -> FloatArray:
         """Return stored and derived values, shape ``(n_features, n_services)``."""
@@ -215,6 +208,24 @@ class OnlineReader:
         stale = own[0] < oldest
         choices = [UNKNOWN, AHEAD, MIXED, STALE]
         return [str(s) for s in np.select([unknown, ahead, mixed, stale], choices, FRESH)]
+
+
+def _check_question(services: Sequence[str], now: pd.Timestamp) -> None:
+    """Raise unless services are a list of ids and now is a moment of a time zone."""
+    if isinstance(services, str) or len(services) == 0:
+        raise ConfigError(
+            "services",
+            seen=repr(services),
+            allowed="a list of one id or more",
+            fix='write ["web-02"] for one service',
+        )
+    if getattr(now, "tzinfo", None) is None:
+        raise ConfigError(
+            "now",
+            seen=repr(now),
+            allowed="a pandas.Timestamp with a time zone",
+            fix='write pd.Timestamp("2025-04-01", tz="UTC") or pd.Timestamp.now("UTC")',
+        )
 
 
 def _fill_row(row: FloatArray, answers: Any) -> None:

@@ -37,9 +37,10 @@ from optimizer.io.integrity import (
     view_file,
 )
 from optimizer.io.manifest import (
+    FILE,
     Manifest,
     Partition,
-    exclusive,
+    locked,
     mark_pending,
     read_manifest,
     write_manifest,
@@ -55,15 +56,12 @@ class Stored:
 
     Parameters
     ----------
-    manifest : Manifest
-        The store afterwards.
     first, last : pandas.Timestamp
         The range stored, both included.
     written, kept : tuple of str
         Weeks (their Mondays) that were written, and that held these very values already.
     """
 
-    manifest: Manifest
     first: pd.Timestamp
     last: pd.Timestamp
     written: tuple[str, ...]
@@ -104,17 +102,16 @@ def store_range(
     InsufficientHistoryError
         The telemetry does not reach back far enough before the range.
     """
-    with exclusive(directory):
+    with locked(directory):
         known = None if rebuild else read_manifest(directory)
         if known is not None:
             check_files(directory, known, schema)
         lo, hi = check_range(panel, known, schema, start, end)
         first, last = _moment(panel, lo), _moment(panel, hi)
-        if known is not None:
-            check_version(known, schema, first, last)
         if known is None:
             _clear(directory)
             known = Manifest(schema, first, first)
+        check_version(known, schema, first, last)
         manifest, written, kept = replace(known, schema=schema), [], []
         for week, begin, stop in _outwards(_weeks(panel, lo, hi), known.first):
             part, offset = _with_history(panel, schema, week, begin, stop)
@@ -132,7 +129,7 @@ def store_range(
             manifest = manifest.extended(*ends, {week: one})
             write_manifest(directory, manifest)
             written.append(week)
-    return Stored(manifest, first, last, tuple(written), tuple(kept))
+    return Stored(first, last, tuple(written), tuple(kept))
 
 
 def _moment(panel: Panel, step: int) -> pd.Timestamp:
@@ -239,7 +236,7 @@ def _replace_rows(path: Path, fresh: pa.Table, first: pd.Timestamp, last: pd.Tim
 
 def _clear(directory: Path) -> None:
     """Remove every view's files, and the manifest first."""
-    (directory / "manifest.json").unlink(missing_ok=True)
+    (directory / FILE).unlink(missing_ok=True)
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

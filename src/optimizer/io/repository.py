@@ -13,7 +13,7 @@ from optimizer.config import CONF_DIR, build, load_config
 from optimizer.errors import StoreError
 from optimizer.features.schema import StoreSchema
 from optimizer.io.feature_store import FeatureStore
-from optimizer.io.manifest import read_manifest
+from optimizer.io.manifest import read_manifest, require_manifest
 from optimizer.io.settings import StoreSettings
 
 
@@ -43,16 +43,7 @@ def open_project(settings: StoreSettings, project: str) -> FeatureStore:
     StoreError
         Nothing was stored under this name.
     """
-    manifest = read_manifest(settings.directory(project))
-    if manifest is None:
-        parent = settings.directory(project).parent
-        known = sorted(path.parent.name for path in parent.glob("*/manifest.json"))
-        raise StoreError(
-            f"feature store {project}",
-            seen="nothing stored under this name",
-            allowed=", ".join(known) or "no project: nothing was stored yet",
-            fix="run `python flows/features.py` first, or correct the name",
-        )
+    manifest = require_manifest(settings.directory(project))
     return FeatureStore(settings, project, manifest.schema)
 
 

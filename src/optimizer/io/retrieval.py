@@ -28,7 +28,7 @@ from optimizer.io.artifacts import ArtifactRef, refer, write_directory, write_js
 from optimizer.io.feast_objects import KEYS, TRAINING
 from optimizer.io.feature_store import FeatureStore, attempt, duckdb_session
 from optimizer.io.integrity import MEMBERSHIP, REBUILD, check_files, view_pattern
-from optimizer.io.manifest import read_manifest
+from optimizer.io.manifest import locked, require_manifest
 
 ROW, AGE = "row", "age"
 CHUNK_ROWS = 1_000_000
@@ -59,10 +59,10 @@ def retrieve_training_set(store: FeatureStore, panel: Panel, directory: Path) ->
     """
     service, step = (index.astype(np.int32) for index in np.nonzero(panel.present))
     keys = entity_rows(panel, service, step)
-    check_stored(store)
-    check_known(store, keys)
     specs = store.schema.specs
-    with write_directory(directory) as draft:
+    with locked(store.directory, reading=True), write_directory(directory) as draft:
+        check_stored(store)
+        check_known(store, keys)
         values = np.lib.format.open_memmap(
             draft / "values.npy", mode="w+", dtype=np.float32, shape=(len(specs), len(keys))
         )
@@ -182,14 +182,7 @@ def check_stored(store: FeatureStore) -> None:
     StoreError, SchemaError
         Nothing is stored, a write broke off, or files are missing, foreign or of other columns.
     """
-    manifest = read_manifest(store.directory)
-    if manifest is None:
-        raise StoreError(
-            f"feature store {store.project}",
-            seen="nothing stored yet",
-            allowed="a project that holds features",
-            fix="run `python flows/features.py` with the same data and store",
-        )
+    manifest = require_manifest(store.directory)
     check_files(store.directory, manifest, store.schema, reading=True)
     store.require_version(manifest.schema.version)
 

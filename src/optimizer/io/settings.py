@@ -93,13 +93,8 @@ def name_project(settings: StoreSettings, data: str, config: ExperimentConfig) -
     if settings.project is not None:
         return settings.project
     plain = re.sub(r"\W+", "_", data).strip("_") or "fleet"
-    nodes, standard = config.features.groups, load_config()
-    usual = {  # a yaml may refer to a scalar, as the seed of generated data does
-        key: getattr(standard, value[2:-1]) if str(value).startswith("${") else value
-        for key, value in preset("data", config.choices["data"]).items()
-        if key not in WHERE
-    }
+    nodes, usual = config.features.groups, preset("data", config.choices["data"])
     data_set = {k: v for k, v in config.data.items() if k not in WHERE and v != usual.get(k)}
-    if not data_set and nodes == standard.features.groups:
+    if not data_set and nodes == load_config().features.groups:
         return plain
     return f"{plain}_{hash_values({'groups': nodes, 'data': data_set})[:8]}"
