@@ -106,7 +106,8 @@ def main() -> int:
         figures["store"] = store.measure()
         store.print_figures(figures["store"])
         missed += store.check(figures["store"])
-    verdict = "; ".join(missed) or "all requirements met"
+    part = f" of {options.only}" if options.only else ""
+    verdict = "; ".join(missed) or f"all requirements{part} met"
     print(f"\n{verdict} ({requirements()})")
     write(figures, verdict)
     print(f"figures: {RESULT.relative_to(HERE.parent)}")
@@ -201,7 +202,8 @@ def requirements() -> str:
     ratios = ", ".join(f"{size.ratio:.0f} x pandas at {size.services * STEPS:,}" for size in SIZES)
     return (
         f"{ratios} rows; newest step {newest.RATIO:.0f} x polars; training set at most "
-        f"{store.RATIO} x a bare join; "
+        f"{store.RATIO} x a bare join, reads of 1 and 100 services "
+        f"{' and '.join(f'{limit:.0f}' for limit in store.LIMIT_MS.values())} ms; "
         f"deviation {TOLERANCE:.0e}; peak {PEAK_MIB} MiB"
     )
 

@@ -69,8 +69,8 @@ def print_figures(figures: dict[str, Any]) -> None:
     print(f"\n{figures['rows']:,} rows x {figures['features']} features from the store")
     print(f"{'join':<28}{'wall s':>8}{'CPU s':>8}{'x bare':>8}{'peak MiB':>10}")
     titles = {
-        "bare": "bare DuckDB ASOF, one table",
-        "duckdb": "ours, DuckDB",
+        "bare": "bare DuckDB ASOF, one file",
+        "duckdb": "DuckDB, view by view",
         "feast": "Feast's own",
     }
     for name in JOINS:

@@ -9,6 +9,7 @@ and piece by piece.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from optimizer.io.manifest import locked, require_manifest
 
 ROW, AGE = "row", "age"
 CHUNK_ROWS = 1_000_000
-"""Rows that DuckDB joins at a time: some 200 MB a view."""
+"""Rows that DuckDB joins at a time, about: some 200 MB a view."""
 
 
 def retrieve_training_set(store: FeatureStore, panel: Panel, directory: Path) -> ArtifactRef:
@@ -115,11 +116,11 @@ def fetch_with_duckdb(store: FeatureStore, keys: pa.Table, out: FloatArray) -> N
     """Fill ``out``, shape ``(n_features, n_rows)``, by ASOF joins, view by view."""
     schema, place = store.schema, {spec.name: i for i, spec in enumerate(store.schema.specs)}
     with duckdb.connect() as connection:
-        for start in range(0, len(keys), CHUNK_ROWS):
-            part = keys.slice(start, CHUNK_ROWS)
+        for start, size in _pieces(len(keys)):
+            part = keys.slice(start, size)
             part = part.set_column(3, ROW, pa.array(np.arange(len(part), dtype=np.int64)))
             connection.register("entities", part)
-            rows = out[:, start : start + CHUNK_ROWS]
+            rows = out[:, start : start + size]
             for view, specs in schema.views.items():
                 names = [spec.name for spec in specs]
                 query, bounds = asof_query(store, view, names, part)
@@ -128,6 +129,12 @@ def fetch_with_duckdb(store: FeatureStore, keys: pa.Table, out: FloatArray) -> N
             connection.unregister("entities")
             for name, values in derive_features(schema.derived, partial(_row_of, rows, place)):
                 rows[place[name]] = values
+
+
+def _pieces(rows: int) -> list[tuple[int, int]]:
+    """Return start and length of pieces of about the same size: each reads every file anew."""
+    size = -(-rows // max(1, round(rows / CHUNK_ROWS)))
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
 def _place_rows(
@@ -139,9 +146,13 @@ def _place_rows(
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     stale = np.flatnonzero(found[AGE].to_numpy()[back] > ttl // pd.Timedelta(microseconds=1))
-    for name, row in zip(names, out, strict=True):
+
+    def fill(name: str, row: FloatArray) -> None:
         np.take(found[name].to_numpy(), back, out=row, mode="clip")
         row[stale] = np.nan
+
+    with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter while it copies
+        list(pool.map(fill, names, out))
 
 
 def asof_query(
