@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,33 @@ def test_flow_counts_ages_to_the_moment_asked_for(home: Path, first: dict[str, A
 
 def test_second_run_finds_everything_there(home: Path, first: dict[str, Any]) -> None:
     assert all(fill(home)["cached"].values())
+
+
+def test_where_weeks_are_computed_is_not_part_of_the_cache_key(
+    home: Path, first: dict[str, Any]
+) -> None:
+    from optimizer.config import load_config
+    from optimizer.experiment import build_components
+    from store_steps import load_validated, store_validated
+
+    calls = []
+
+    def spread(function: Any, jobs: list[Any]) -> list[Any]:
+        calls.append(len(jobs))
+        return [function(job) for job in jobs]
+
+    config = load_config([*TINY, *places(home), f"store.offline={home}/spread"])
+    validated, _ = load_validated(config, build_components(config))
+    _, cached = store_validated(config, validated, "spread", spread=spread)
+    assert not cached
+    asked = list(calls)
+    assert asked
+    _, cached = store_validated(config, validated, "spread")
+    assert cached
+    shutil.rmtree(home / "spread")  # Prefect remembers the manifest, which is gone
+    _, cached = store_validated(config, validated, "spread", spread=spread)
+    assert not cached
+    assert calls == asked * 2
 
 
 def test_training_reads_what_was_stored(home: Path, first: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
 from optimizer.errors import ConfigError, InsufficientHistoryError, SchemaError, StoreError
 from optimizer.features.engine import compute_features
 from optimizer.features.panel import Panel
-from optimizer.io import partitions
+from optimizer.io import weeks
 from optimizer.io.integrity import (
     HOME,
     MEMBERSHIP,
@@ -137,7 +137,7 @@ def test_store_of_an_empty_range_names_both_ends(tmp_path: Path) -> None:
 def test_store_interrupted_covers_what_was_written_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = partitions._write_week, []
+    write, calls = weeks._write_week, []
 
     def broken(*args: object) -> dict[str, int]:
         calls.append(args)
@@ -145,7 +145,7 @@ def test_store_interrupted_covers_what_was_written_and_goes_on(
             raise OSError("disk full")
         return write(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(partitions, "_write_week", broken)
+    monkeypatch.setattr(weeks, "_write_week", broken)
     with pytest.raises(OSError, match="disk full"):
         store_range(tmp_path / "parts", PANEL, SCHEMA)
     known = read_manifest(tmp_path / "parts")
@@ -163,7 +163,7 @@ def test_store_broken_off_within_a_week_is_refused_to_readers_and_mended(
 ) -> None:
     half = PANEL.between(0, 200)  # ends within a week, to which the next run appends
     store_range(tmp_path / "parts", half, SCHEMA)
-    replace_rows, calls = partitions._replace_rows, []
+    replace_rows, calls = weeks._replace_rows, []
 
     def broken(*args: object) -> int:
         calls.append(args)
@@ -171,7 +171,7 @@ def test_store_broken_off_within_a_week_is_refused_to_readers_and_mended(
             raise OSError("disk full")
         return replace_rows(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(partitions, "_replace_rows", broken)
+    monkeypatch.setattr(weeks, "_replace_rows", broken)
     with pytest.raises(OSError, match="disk full"):
         store_range(tmp_path / "parts", PANEL, SCHEMA, moment(PANEL, 200))
     known = read_manifest(tmp_path / "parts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,10 @@ class StoreSchema:
     nodes: Mapping[str, Any]
     metrics: tuple[str, ...]
     step: pd.Timedelta
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was derived: features hold functions that cannot be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def groups(self) -> tuple[FeatureGroup, ...]:

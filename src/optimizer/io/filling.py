@@ -18,7 +18,7 @@ from optimizer.io.feature_store import FeatureStore
 from optimizer.io.integrity import MEMBERSHIP, check_values, has_values, view_pattern
 from optimizer.io.manifest import FILE
 from optimizer.io.online import FRESH, OnlineReader
-from optimizer.io.partitions import store_range
+from optimizer.io.partitions import Spread, store_range
 from optimizer.io.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def fill_store(
     settings: StoreSettings,
     project: str,
     backfill: dict[str, str | None],
+    *,
+    spread: Spread = map,
 ) -> ArtifactRef:
     """Write the features of a range to the offline store and check that values arrived.
 
@@ -54,6 +56,8 @@ def fill_store(
         The fleet.
     backfill : dict
         ``start`` and ``end`` as ISO 8601 texts, or None.
+    spread : callable
+        Runs the weeks, as in :func:`optimizer.io.partitions.store_range`.
 
     Returns
     -------
@@ -69,7 +73,15 @@ def fill_store(
     """
     store = open_filled(panel, nodes, settings, project)
     start, end = (parse_moment(backfill[key], f"backfill.{key}") for key in ("start", "end"))
-    done = store_range(store.directory, panel, store.schema, start, end, rebuild=settings.rebuild)
+    done = store_range(
+        store.directory,
+        panel,
+        store.schema,
+        start,
+        end,
+        rebuild=settings.rebuild,
+        spread=spread,
+    )
     for key, asked, stored in (("start", start, done.first), ("end", end, done.last + panel.step)):
         beyond = asked is not None and (asked < stored if key == "start" else asked > stored)
         if beyond:

@@ -2,40 +2,29 @@
 
 A value depends on the telemetry and the week it lies in, never on the range that was asked for:
 a write starts its history as long before the week as any feature reaches. So a range that is
-stored twice, or in pieces, gives the same values to the last bit.
+stored twice, or in pieces, gives the same values to the last bit. For the same reason weeks can be
+computed side by side, by threads or other processes; only the manifest is kept in one place.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
 from optimizer.durations import count_steps
-from optimizer.features.engine import compute_features, longest_reach
+from optimizer.features.engine import longest_reach
 from optimizer.features.panel import Panel
 from optimizer.features.schema import StoreSchema
-from optimizer.features.table import FeatureTable
 from optimizer.io.artifacts import code_digest
-from optimizer.io.integrity import (
-    HOME,
-    check_files,
-    check_range,
-    check_version,
-    monday,
-    view_columns,
-    view_file,
-)
+from optimizer.io.integrity import check_files, check_range, check_version, monday
 from optimizer.io.manifest import (
     FILE,
     Manifest,
@@ -45,9 +34,16 @@ from optimizer.io.manifest import (
     read_manifest,
     write_manifest,
 )
+from optimizer.io.weeks import WeekJob, try_week
 
 Week = tuple[str, int, int]
 """A week's Monday, its first and its last step in the range."""
+Spread = Callable[..., Iterable[Any]]
+"""The builtin ``map``, or what calls a function as it does, on threads or in other processes, and
+gives the results in the order of the arguments. What it is given can be pickled."""
+AHEAD = 8
+"""Weeks given to an engine at a time: most engines take all arguments before the first result, so
+this bounds the memory that they hold, and the weeks that stay pending if a run breaks off."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,7 @@ def store_range(
     end: pd.Timestamp | None = None,
     *,
     rebuild: bool = False,
+    spread: Spread = map,
 ) -> Stored:
     """Compute the features of a range and write them; what is there already is left alone.
 
@@ -92,6 +89,9 @@ def store_range(
         absent.
     rebuild : bool
         Drop what is stored first.
+    spread : callable
+        Runs the weeks: the builtin ``map`` one after the other, an engine's ``map`` side by side.
+        Files and manifest are the same.
 
     Raises
     ------
@@ -113,23 +113,44 @@ def store_range(
             known = Manifest(schema, first, first)
         check_version(known, schema, first, last)
         manifest, written, kept = replace(known, schema=schema), [], []
-        for week, begin, stop in _outwards(_weeks(panel, lo, hi), known.first):
-            part, offset = _with_history(panel, schema, week, begin, stop)
-            source = _hash(part, schema)
-            ends = _moment(panel, begin), _moment(panel, stop)
-            before = manifest.partitions.get(week)
-            if before and before.holds(*ends, source):
-                kept.append(week)
-                continue
-            # if the run breaks off now, readers refuse the week and the next run writes it anew
-            known_rows = before.rows if before else {}
-            write_manifest(directory, mark_pending(manifest, week, known_rows))
-            rows = _write_week(directory, week, part, schema, offset)
-            one = Partition(ends[0].isoformat(), ends[1].isoformat(), source, rows)
-            manifest = manifest.extended(*ends, {week: one})
-            write_manifest(directory, manifest)
-            written.append(week)
+        weeks = _outwards(_weeks(panel, lo, hi), known.first)
+        size = 1 if spread is map else AHEAD  # with nothing side by side, stop at the first error
+        for batch in (weeks[at : at + size] for at in range(0, len(weeks), size)):
+            jobs = [_cut(directory, panel, schema, *week) for week in batch]
+            due = [job for job in jobs if not _holds(known, job)]
+            if due:  # not every engine takes an empty list
+                manifest = _write_weeks(directory, manifest, due, spread)
+            written += [job.week for job in due]
+            kept += [job.week for job in jobs if job not in due]
     return Stored(first, last, tuple(written), tuple(kept))
+
+
+def _write_weeks(
+    directory: Path, manifest: Manifest, jobs: list[WeekJob], spread: Spread
+) -> Manifest:
+    """Write some weeks and return the manifest, which covers each once all before it are whole."""
+    # if the run breaks off now, readers refuse these weeks and the next run writes them anew
+    for job in jobs:
+        before = manifest.partitions.get(job.week)
+        manifest = mark_pending(manifest, job.week, before.rows if before else {})
+    write_manifest(directory, manifest)
+    failed: Exception | None = None
+    for job, result in zip(jobs, spread(try_week, jobs), strict=True):
+        if isinstance(result, Exception):
+            failed = failed or result
+        elif failed is None:  # a week after one that failed may be whole, but would leave a hole
+            one = Partition(job.first.isoformat(), job.last.isoformat(), job.source, result)
+            manifest = manifest.extended(job.first, job.last, {job.week: one})
+            write_manifest(directory, manifest)
+    if failed is not None:
+        raise failed
+    return manifest
+
+
+def _holds(known: Manifest, job: WeekJob) -> bool:
+    """Tell whether a week holds these very values already."""
+    before = known.partitions.get(job.week)
+    return before is not None and before.holds(job.first, job.last, job.source)
 
 
 def _moment(panel: Panel, step: int) -> pd.Timestamp:
@@ -153,6 +174,16 @@ def _outwards(weeks: Iterable[Week], known: pd.Timestamp) -> list[Week]:
     return [*later, *(week for week in reversed(ordered) if week[0] < pivot)]
 
 
+def _cut(
+    directory: Path, panel: Panel, schema: StoreSchema, week: str, begin: int, stop: int
+) -> WeekJob:
+    """Return what writing a week needs; the telemetry as views, which copy nothing."""
+    part, offset = _with_history(panel, schema, week, begin, stop)
+    ends = _moment(panel, begin), _moment(panel, stop)
+    # a worker may run in another directory
+    return WeekJob(directory.resolve(), schema, week, part, offset, *ends, _hash(part, schema))
+
+
 def _with_history(
     panel: Panel, schema: StoreSchema, week: str, begin: int, stop: int
 ) -> tuple[Panel, int]:
@@ -170,68 +201,6 @@ def _hash(part: Panel, schema: StoreSchema) -> str:
     for array in (part.values, part.clusters, part.present, part.timestamps):
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _write_week(
-    directory: Path, week: str, part: Panel, schema: StoreSchema, offset: int
-) -> dict[str, int]:
-    """Write the steps from the offset on into the week's files; return rows per view."""
-    wanted = part.present.copy()
-    wanted[:, :offset] = False
-    part = replace(part, present=wanted)
-    table = compute_features(part, schema.groups)
-    span = [pd.Timestamp(part.timestamps[step], tz="UTC") for step in (offset, -1)]
-    rows = {}
-    for view, columns in view_columns(schema).items():
-        fresh = _view_table(part, table, columns)
-        path = view_file(directory, view, week)
-        rows[view] = _replace_rows(path, fresh, span[0], span[1])
-    return rows
-
-
-def _view_table(part: Panel, table: FeatureTable, columns: pa.Schema) -> pa.Table:
-    """Return a view's rows, sorted by key and time."""
-    service, step = table.service, table.step
-    home = part.clusters[service, step]
-    if columns.names[0] == CLUSTER:  # one row per cluster and step: all its services agree
-        _, rows = np.unique(home.astype(np.int64) * part.n_steps + step, return_index=True)
-    else:
-        rows = np.arange(len(service))
-    names = dict(zip(table.names, table.values, strict=True))
-    services = np.asarray(part.services, dtype=object)
-    clusters = np.asarray(part.cluster_names, dtype=object)
-    keys = {
-        SERVICE: pa.array(services[service[rows]]),
-        CLUSTER: pa.array(clusters[home[rows]]),
-        HOME: pa.array(clusters[home[rows]]),
-        TIMESTAMP: pa.array(part.timestamps[step[rows]]),
-    }
-    arrays = [
-        keys[field.name].cast(field.type)
-        if field.name in keys
-        else pa.array(names[field.name][rows])
-        for field in columns
-    ]
-    return pa.table(arrays, schema=columns)
-
-
-def _replace_rows(path: Path, fresh: pa.Table, first: pd.Timestamp, last: pd.Timestamp) -> int:
-    """Put the rows of a range into a file, all or nothing, and return how many it then holds."""
-    if path.is_file():
-        old = pq.read_table(path, partitioning=None)
-        within = (pc.field(TIMESTAMP) >= first) & (pc.field(TIMESTAMP) <= last)
-        kept = old.filter(~within)
-        if len(kept):
-            fresh = pa.concat_tables([kept, fresh])
-            keys = [(fresh.column_names[0], "ascending"), (TIMESTAMP, "ascending")]
-            fresh = fresh.sort_by(keys)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(".draft")
-    texts = [field.name for field in fresh.schema if field.type == pa.string()]
-    # dictionaries of float columns cost six times the CPU of writing them plainly
-    pq.write_table(fresh, draft, compression="snappy", use_dictionary=texts)
-    draft.replace(path)
-    return len(fresh)
 
 
 def _clear(directory: Path) -> None:

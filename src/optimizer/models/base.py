@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from optimizer.features.panel import FloatArray
 from optimizer.imbalance.base import ImbalanceStrategy
+from optimizer.models.watch import Watch
 from optimizer.samples import EventTask, ForecastTask, Samples
 
 
@@ -22,11 +23,17 @@ class Runtime:
         Threads a library may use, at least 1.
     progress : bool
         Show progress bars (only on a terminal).
+    watch : Watch
+        Told how the training goes; may end it.
+    scheduler : str, optional
+        Address of the Dask scheduler that a distributed fit runs on.
     """
 
     seed: int = 7
     threads: int = 1
     progress: bool = False
+    watch: Watch = field(default_factory=Watch)
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)

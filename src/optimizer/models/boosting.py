@@ -10,6 +10,7 @@ import logging
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from optimizer.durations import format_duration
 from optimizer.features.panel import FloatArray
 from optimizer.imbalance.base import ImbalanceStrategy
 from optimizer.imbalance.focal import sigmoid
-from optimizer.models.anchors import ANCHORS
+from optimizer.models.anchors import ANCHORS, anchors_for
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.boosting_data import (
     EventGoal,
@@ -138,9 +139,11 @@ class Booster(ABC):
         self._begin(train, task.metric, runtime)
         members: list[Member] = []
         curves: dict[str, list[float]] = {}
+        count = sum(len(anchors_for(horizon)) for horizon in task.horizons)
         for position, horizon in enumerate(task.horizons):
             for anchor, fold in residual_folds(train, valid, task, position):
-                fitted = self._fit_horizon(fold, task.quantiles, runtime)
+                watch = runtime.watch.part(len(members), count)
+                fitted = self._fit_horizon(fold, task.quantiles, replace(runtime, watch=watch))
                 members.append(Member(position, anchor, fitted))
                 for curve, values in fitted.curves.items():
                     curves[f"{curve} {anchor} {format_duration(horizon)}"] = values

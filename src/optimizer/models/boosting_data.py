@@ -39,6 +39,12 @@ class Fold:
     y_valid: FloatArray
     weight: FloatArray | None = None
 
+    def constant_loss(self, quantiles: tuple[float, ...]) -> float:
+        """Return the validation pinball loss of the training rows' own quantiles, 1 if it is 0."""
+        levels = np.asarray(quantiles)
+        short = self.y_valid[:, None] - np.quantile(self.y, levels)
+        return float(np.maximum(levels * short, (levels - 1.0) * short).mean()) or 1.0
+
     @property
     def records_training(self) -> bool:
         """Whether the training curve is worth its cost."""

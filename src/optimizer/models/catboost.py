@@ -13,6 +13,7 @@ from optimizer.models.base import Runtime
 from optimizer.models.boosting import Booster
 from optimizer.models.boosting_data import EventGoal, Fitted, Fold
 from optimizer.models.progress import round_bar
+from optimizer.models.watch import Watch
 from optimizer.ranges import require_between, require_count
 
 METRICS = {"log_loss": "Logloss", "average_precision": "PRAUC"}
@@ -101,7 +102,11 @@ class CatBoost(Booster):
         if goal.loss is not None:
             alpha, gamma = goal.loss.alpha, max(goal.loss.gamma, 1e-6)  # 0 is refused
             params["loss_function"] = f"Focal:focal_alpha={alpha};focal_gamma={gamma}"
-        return self._boost(params, fold, goal.start, runtime, stops=goal.stop_on is not None)
+        watched = METRICS["average_precision"]
+        if runtime.watch.active and params["eval_metric"] != watched:
+            params["custom_metric"] = [watched]
+        stops = goal.stop_on is not None
+        return self._boost(params, fold, goal.start, runtime, (watched, 1.0), stops=stops)
 
     def _train_quantiles(
         self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
@@ -111,11 +116,20 @@ class CatBoost(Booster):
         # One quantile alone has a loss of its own.
         name = "MultiQuantile" if len(quantiles) > 1 else "Quantile"
         params["loss_function"] = params["eval_metric"] = f"{name}:alpha={levels}"
-        return self._boost(params, fold, 0.0, runtime, stops=True)
+        scale = fold.constant_loss(quantiles) if runtime.watch.active else 1.0
+        return self._boost(params, fold, 0.0, runtime, (name, scale), stops=True)
 
     def _boost(
-        self, params: dict[str, Any], fold: Fold, start: float, runtime: Runtime, *, stops: bool
+        self,
+        params: dict[str, Any],
+        fold: Fold,
+        start: float,
+        runtime: Runtime,
+        watched: tuple[str, float],
+        *,
+        stops: bool,
     ) -> Fitted:
+        """Train, and report the watched metric divided by its scale."""
         from catboost import CatBoost as Library
         from catboost import Pool
 
@@ -127,14 +141,17 @@ class CatBoost(Booster):
             return Pool(X, y, weight=weight, baseline=base, thread_count=runtime.threads)
 
         model = Library(params)
-        ticks = runtime.progress and params["task_type"] == "CPU"
+        on_cpu = params["task_type"] == "CPU"  # a GPU takes no callbacks
         with round_bar(self.rounds, self.name, runtime.progress) as tick:
+            after = _AfterRound(tick, runtime.watch, self.rounds, watched)
             model.fit(
                 pool(fold.X, fold.y, fold.weight),
                 eval_set=pool(fold.X_valid, fold.y_valid, None),
                 use_best_model=stops,
-                callbacks=[_Tick(tick)] if ticks else None,
+                callbacks=[after] if on_cpu else None,
             )
+        if after.error is not None:
+            raise after.error
         curves = _curves(model.get_evals_result(), params["eval_metric"])
         return Fitted(model, curves, model.tree_count_, start)
 
@@ -174,12 +191,25 @@ def _curves(traces: dict[str, dict[str, list[float]]], metric: str) -> dict[str,
     }
 
 
-class _Tick:
-    """Advance the progress bar after each round; CatBoost asks whether to go on."""
+class _AfterRound:
+    """Advance the progress bar and report; CatBoost asks whether to go on."""
 
-    def __init__(self, tick: Callable[[], None]) -> None:
-        self._tick = tick
+    def __init__(
+        self, tick: Callable[[], None], watch: Watch, rounds: int, watched: tuple[str, float]
+    ) -> None:
+        self._tick, self._watch, self._rounds, self._watched = tick, watch, rounds, watched
+        self.error: Exception | None = None
 
-    def after_iteration(self, _: object) -> bool:
+    def after_iteration(self, info: Any) -> bool:
+        """Return False to stop; an exception would not come through the library as it is."""
         self._tick()
+        if not self._watch.active:
+            return True
+        metric, scale = self._watched
+        values = _curves({"validation": info.metrics["validation"]}, metric)["valid"]
+        try:
+            self._watch.report(info.iteration / self._rounds, values[-1] / scale)
+        except Exception as error:  # noqa: BLE001 - raised again after the training
+            self.error = error
+            return False
         return True

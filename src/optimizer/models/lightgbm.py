@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,17 @@ from optimizer.features.panel import FloatArray
 from optimizer.models.base import Runtime
 from optimizer.models.boosting import Booster, least_leaf
 from optimizer.models.boosting_data import EventGoal, Fitted, Fold
+from optimizer.models.lightgbm_dask import boost_on_dask
 from optimizer.models.progress import round_bar
+from optimizer.models.watch import Watch
 from optimizer.ranges import require_between, require_count
 
 METRICS = {"log_loss": "binary_logloss", "average_precision": "average_precision"}
+WATCHED = METRICS["average_precision"]
+
+Report = Callable[[Any], None]
+Boosted = tuple[Any, dict[str, list[float]]]
+"""A booster cut to its best iteration, and its curves."""
 
 
 class LightGBM(Booster):
@@ -34,10 +42,13 @@ class LightGBM(Booster):
         Share of features and of rows that a tree sees, in (0, 1].
     lambda_l2 : float
         L2 penalty of leaf values, at least 0.
+    distributed : bool
+        Train on the Dask workers of the runner, each holding a part of the rows.
 
     Notes
     -----
-    Quantiles are one booster each; those of a horizon share one binned dataset.
+    Quantiles are one booster each; those of a horizon share one binned dataset. A distributed
+    fit reports to no watcher, so it is not pruned.
 
     References
     ----------
@@ -59,6 +70,7 @@ class LightGBM(Booster):
         feature_fraction: float = 0.3,
         bagging_fraction: float = 0.8,
         lambda_l2: float = 10.0,
+        distributed: bool = False,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
         require_count("model.num_leaves", num_leaves, 2, fix=63)
@@ -73,6 +85,7 @@ class LightGBM(Booster):
         self.feature_fraction = feature_fraction
         self.bagging_fraction = bagging_fraction
         self.lambda_l2 = lambda_l2
+        self.distributed = distributed
 
     def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:
         return {
@@ -93,13 +106,13 @@ class LightGBM(Booster):
 
     def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
         params = self._params(device, runtime)
-        params["metric"] = METRICS[goal.stop_on or "average_precision"]
+        # The first metric stops the training, the second is what a watcher compares.
+        metrics = [METRICS[goal.stop_on or "average_precision"], WATCHED]
+        params["metric"] = metrics[: 1 + runtime.watch.active]
         params["objective"] = "binary"
-        if goal.loss is not None:
-            derive = goal.objective(fold.y)
-            params["objective"] = lambda margin, _: derive(margin)
-        data = _datasets(fold, params, goal.start if goal.loss is not None else None)
-        model, curves = self._boost(params, data, runtime, stops=goal.stop_on is not None)
+        runs = [(params, self._reporter(WATCHED, runtime.watch))]
+        stops = goal.stop_on is not None
+        ((model, curves),) = self.boost(runs, fold, goal, runtime, stops=stops)
         return Fitted(model, curves, model.num_trees(), goal.start)
 
     def _train_quantiles(
@@ -107,24 +120,85 @@ class LightGBM(Booster):
     ) -> Fitted:
         params = self._params(device, runtime) | {"objective": "quantile", "metric": "quantile"}
         params["min_data_in_leaf"] = int(least_leaf(self.quantile_min_child_samples, len(fold.y)))
-        data = _datasets(fold, params, None)
-        models, curves = [], {}
-        for level in quantiles:
-            model, traces = self._boost(params | {"alpha": level}, data, runtime, stops=True)
-            models.append(model)
-            curves.update({f"{name} q{level:g}": trace for name, trace in traces.items()})
-        return Fitted(tuple(models), curves, max(model.num_trees() for model in models))
+        runs = []
+        for index, level in enumerate(quantiles):
+            watch = runtime.watch.part(index, len(quantiles))
+            scale = fold.constant_loss((level,)) if watch.active else 1.0
+            runs.append((params | {"alpha": level}, self._reporter("quantile", watch, scale)))
+        found = self.boost(runs, fold, None, runtime, stops=True)
+        curves = {
+            f"{name} q{level:g}": trace
+            for level, (_, traces) in zip(quantiles, found, strict=True)
+            for name, trace in traces.items()
+        }
+        models = tuple(model for model, _ in found)
+        return Fitted(models, curves, max(model.num_trees() for model in models))
+
+    def _reporter(self, metric: str, watch: Watch, scale: float = 1.0) -> Report:
+        """Return a callback that reports a metric of the validation rows after each round."""
+
+        def report(env: Any) -> None:
+            for rows, name, value, *_ in env.evaluation_result_list:
+                if (rows, name) == ("valid", metric):
+                    watch.report((env.iteration + 1) / self.rounds, value / scale)
+
+        return report
+
+    def boost(
+        self,
+        runs: Iterable[tuple[dict[str, Any], Report]],
+        fold: Fold,
+        goal: EventGoal | None,
+        runtime: Runtime,
+        *,
+        stops: bool,
+    ) -> list[Boosted]:
+        """Return one booster per run, all trained on the same binned rows.
+
+        Parameters
+        ----------
+        runs : iterable
+            Per booster the library's parameters, and what is called after each round.
+        fold : Fold
+            The rows.
+        goal : EventGoal, optional
+            Of a fit to events; its focal loss, if any, replaces the objective.
+        runtime : Runtime
+            How to run.
+        stops : bool
+            Whether to stop early.
+        """
+        if self.distributed:
+            given = [params for params, _ in runs]
+            return boost_on_dask(self, given, fold, goal, runtime, stops=stops)
+        focal, start = {}, None
+        if goal is not None and goal.loss is not None:
+            derive, start = goal.objective(fold.y), goal.start
+            focal = {"objective": lambda margin, _: derive(margin)}
+        data: dict[str, Any] = {}
+        found = []
+        for params, report in runs:
+            data = data or _datasets(fold, params, start)
+            found.append(self._boost(params | focal, data, runtime, report, stops=stops))
+        return found
 
     def _boost(
-        self, params: dict[str, Any], data: dict[str, Any], runtime: Runtime, *, stops: bool
-    ) -> tuple[Any, dict[str, list[float]]]:
+        self,
+        params: dict[str, Any],
+        data: dict[str, Any],
+        runtime: Runtime,
+        report: Report,
+        *,
+        stops: bool,
+    ) -> Boosted:
         """Return a booster cut to its best iteration, and its curves."""
         import lightgbm as lgb
 
         traces: dict[str, dict[str, list[float]]] = {}
-        callbacks = [lgb.record_evaluation(traces)]
+        callbacks = [lgb.record_evaluation(traces), report]
         if stops:
-            callbacks.append(lgb.early_stopping(self.early_stopping_rounds, verbose=False))
+            patience = self.early_stopping_rounds
+            callbacks.append(lgb.early_stopping(patience, first_metric_only=True, verbose=False))
         evaluated = {name: one for name, one in data.items() if name != "fit"}
         with round_bar(self.rounds, self.name, runtime.progress) as tick:
             callbacks.append(lambda _: tick())

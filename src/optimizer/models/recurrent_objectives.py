@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -68,7 +68,15 @@ def pinball_loss(predicted: Tensor, y: Tensor, quantiles: Tensor) -> Tensor:
 
 
 class Objective(Protocol):
-    """A loss to descend and a score of an epoch, higher being better."""
+    """A loss to descend and a score of an epoch, higher being better.
+
+    ``sign`` turns a score into the figure that users know: -1 where the score is minus a loss.
+    """
+
+    @property
+    def sign(self) -> float:
+        """1 if the score is the figure itself, -1 if it is minus the figure."""
+        ...
 
     def loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Return the loss of a batch."""
@@ -93,6 +101,7 @@ class EventObjective:
 
     focal: FocalLoss | None
     ranked: bool
+    sign: ClassVar[float] = 1.0
 
     def loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Return the weighted loss of a batch of logits, shape ``(n, 1)``."""
@@ -122,6 +131,7 @@ class QuantileObjective:
     quantiles: tuple[float, ...]
     mean: float
     std: float
+    sign: ClassVar[float] = -1.0
 
     def loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Return the pinball loss of a batch, in standard deviations."""

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,6 +24,7 @@ from optimizer.models.base import Runtime
 from optimizer.models.recurrent_batches import Batch, WindowSource, make_loader
 from optimizer.models.recurrent_network import RecurrentNetwork
 from optimizer.models.recurrent_objectives import Objective
+from optimizer.models.watch import TrainingStopped, Watch
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,31 @@ class RecurrentTask(pl.LightningModule):  # type: ignore[misc]
         return score
 
 
+class WatchCallback(pl.Callback):  # type: ignore[misc]
+    """Reports the validation figure of every epoch and ends the training if the watcher does.
+
+    Parameters
+    ----------
+    watch : Watch
+        Told the average precision, or the pinball loss of forecasts.
+    epochs : int
+        Epochs at most.
+    """
+
+    def __init__(self, watch: Watch, epochs: int) -> None:
+        self.watch, self.epochs = watch, epochs
+        self.error: TrainingStopped | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, task: RecurrentTask) -> None:
+        """Report; the error waits until Lightning has put everything away."""
+        scores = task.scores["valid"]
+        try:
+            self.watch.report(len(scores) / self.epochs, task.objective.sign * scores[-1])
+        except TrainingStopped as stopped:
+            self.error = stopped
+            trainer.should_stop = True
+
+
 def state_of(network: torch.nn.Module) -> dict[str, FloatArray]:
     """Return a copy of the weights as arrays on the CPU."""
     return {name: value.detach().cpu().numpy().copy() for name, value in _state(network).items()}
@@ -152,6 +179,7 @@ def train(
         Seed and progress; call inside :func:`isolated`.
     """
     task = RecurrentTask(network, objective, schedule)
+    watcher = WatchCallback(runtime.watch, schedule.max_epochs)
     size, seed = schedule.batch_size, runtime.seed
     learn = make_loader(folds[0], schedule.max_train_rows, size, seed, fresh=True)
     check = make_loader(folds[1], schedule.max_valid_rows, size, seed, fresh=False)
@@ -167,8 +195,11 @@ def train(
         enable_progress_bar=runtime.progress,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        callbacks=[watcher] if runtime.watch.active else None,
     )
     trainer.fit(task, learn, check)
+    if watcher.error is not None:
+        raise watcher.error
     return task
 
 
@@ -183,9 +214,14 @@ def precision_for(precision: str) -> Any:
     return "bf16-mixed" if probe is not None and probe() else "32-true"
 
 
+_ALONE = Lock()  # torch's seed and threads belong to the whole process
+
+
 @contextmanager
 def isolated(seed: int, threads: int) -> Iterator[None]:
     """Seed torch, set its threads and silence Lightning; give everything back afterwards.
+
+    Trainings in other threads wait: they would draw from the same seed.
 
     Parameters
     ----------
@@ -194,12 +230,11 @@ def isolated(seed: int, threads: int) -> Iterator[None]:
     threads : int
         Threads of torch within the block.
     """
-    before = torch.get_num_threads()
     noisy = logging.getLogger("pytorch_lightning")
-    level = noisy.level
     devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+    with _ALONE, torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        before, level = torch.get_num_threads(), noisy.level
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         noisy.setLevel(logging.ERROR)

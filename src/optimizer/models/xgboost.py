@@ -13,6 +13,8 @@ from optimizer.models.base import Runtime
 from optimizer.models.boosting import Booster, least_leaf
 from optimizer.models.boosting_data import EventGoal, Fitted, Fold
 from optimizer.models.progress import round_bar
+from optimizer.models.watch import Watch
+from optimizer.models.xgboost_dask import train_on_dask
 from optimizer.ranges import require_between, require_count
 
 METRICS = {"log_loss": "logloss", "average_precision": "aucpr"}
@@ -35,10 +37,13 @@ class XGBoost(Booster):
         Share of features and of rows that a tree sees, in (0, 1].
     reg_lambda : float
         L2 penalty of leaf values, at least 0.
+    distributed : bool
+        Train on the Dask workers of the runner, each holding a part of the rows.
 
     Notes
     -----
-    All quantiles of a horizon are one booster with one tree per quantile and round.
+    All quantiles of a horizon are one booster with one tree per quantile and round. A distributed
+    fit reports to no watcher, so it is not pruned.
 
     References
     ----------
@@ -60,6 +65,7 @@ class XGBoost(Booster):
         colsample_bytree: float = 0.3,
         subsample: float = 0.8,
         reg_lambda: float = 10.0,
+        distributed: bool = False,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
         require_count("model.max_depth", max_depth, 1, fix=6)
@@ -76,6 +82,7 @@ class XGBoost(Booster):
         self.colsample_bytree = colsample_bytree
         self.subsample = subsample
         self.reg_lambda = reg_lambda
+        self.distributed = distributed
 
     def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:
         return {
@@ -95,14 +102,14 @@ class XGBoost(Booster):
     def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
         params = self._params(device, runtime)
         params["eval_metric"] = METRICS[goal.stop_on or "average_precision"]
-        derive = None
+        watched = (METRICS["average_precision"], 1.0)
         if goal.loss is None:
             params["objective"] = "binary:logistic"
         else:
             # The default objective has the identity as link, so base_score is a margin.
             params |= {"objective": "reg:squarederror", "base_score": goal.start}
-            derive = goal.objective(fold.y)
-        return self._boost(params, fold, runtime, derive, stops=goal.stop_on is not None)
+        stops = goal.stop_on is not None
+        return self._boost(params, fold, runtime, goal, watched, stops=stops)
 
     def _train_quantiles(
         self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
@@ -114,54 +121,59 @@ class XGBoost(Booster):
             "eval_metric": "quantile",
             "min_child_weight": least_leaf(self.quantile_min_child_weight, len(fold.y)),
         }
-        return self._boost(params, fold, runtime, None, stops=True)
+        scale = fold.constant_loss(quantiles) if runtime.watch.active else 1.0
+        return self._boost(params, fold, runtime, None, ("quantile", scale), stops=True)
 
     def _boost(
         self,
         params: dict[str, Any],
         fold: Fold,
         runtime: Runtime,
-        derive: Callable[[FloatArray], tuple[NDArray[np.float64], NDArray[np.float64]]] | None,
+        goal: EventGoal | None,
+        watched: tuple[str, float],
         *,
         stops: bool,
     ) -> Fitted:
-        import xgboost as xgb
-
-        threads = runtime.threads
-        fit = xgb.QuantileDMatrix(fold.X, fold.y, weight=fold.weight, nthread=threads)
-        valid = xgb.QuantileDMatrix(fold.X_valid, fold.y_valid, ref=fit, nthread=threads)
-        traces: dict[str, dict[str, list[float]]] = {}
-        with round_bar(self.rounds, self.name, runtime.progress) as tick:
-            booster = xgb.train(
-                params,
-                fit,
-                num_boost_round=self.rounds,
-                evals=[(fit, "train")] * fold.records_training + [(valid, "valid")],
-                obj=None if derive is None else lambda margin, _: derive(margin),
-                evals_result=traces,
-                verbose_eval=False,
-                callbacks=self._callbacks(params["eval_metric"], tick, stops=stops),
-            )
+        """Train, and report the watched metric divided by its scale."""
+        patience = [self._patience(params["eval_metric"])] if stops else []
+        if runtime.watch.active:
+            params["eval_metric"] = list(dict.fromkeys((params["eval_metric"], watched[0])))
+        if self.distributed:
+            booster, traces = train_on_dask(params, self.rounds, fold, goal, runtime, patience)
+        else:
+            with round_bar(self.rounds, self.name, runtime.progress) as tick:
+                callbacks = [self._ticker(tick, runtime.watch, watched), *patience]
+                booster, traces = _train(params, self.rounds, fold, goal, callbacks)
         curves = {name: next(iter(trace.values())) for name, trace in traces.items()}
         booster.set_param({"device": "cpu"})
         return Fitted(booster, curves, booster.num_boosted_rounds())
 
-    def _callbacks(self, metric: str, tick: Callable[[], None], *, stops: bool) -> list[Any]:
-        from xgboost.callback import EarlyStopping, TrainingCallback
+    def _ticker(self, tick: Callable[[], None], watch: Watch, watched: tuple[str, float]) -> Any:
+        """Return a callback that draws the bar and reports."""
+        from xgboost.callback import TrainingCallback
+
+        rounds, (name, scale) = self.rounds, watched
 
         class Tick(TrainingCallback):  # type: ignore[misc]
-            def after_iteration(self, *_: object) -> bool:
+            def after_iteration(self, _: object, epoch: int, log: Any) -> bool:
                 tick()
+                if watch.active:
+                    watch.report((epoch + 1) / rounds, log["valid"][name][-1] / scale)
                 return False
 
-        stop = EarlyStopping(
+        return Tick()
+
+    def _patience(self, metric: str) -> Any:
+        """Return a callback that stops early and cuts to the best round."""
+        from xgboost.callback import EarlyStopping
+
+        return EarlyStopping(
             rounds=self.early_stopping_rounds,
             metric_name=metric,
             data_name="valid",
             maximize=metric == "aucpr",
             save_best=True,
         )
-        return [Tick(), stop] if stops else [Tick()]
 
     def _margin(self, model: Any, X: FloatArray) -> NDArray[np.floating]:
         return self._predict(model, X, "margin")
@@ -183,3 +195,27 @@ class XGBoost(Booster):
 
         error: type[Exception] = XGBoostError
         return error
+
+
+def _train(
+    params: dict[str, Any], rounds: int, fold: Fold, goal: EventGoal | None, callbacks: list[Any]
+) -> tuple[Any, dict[str, dict[str, list[float]]]]:
+    """Return the booster and its traces."""
+    import xgboost as xgb
+
+    threads = params["nthread"]
+    fit = xgb.QuantileDMatrix(fold.X, fold.y, weight=fold.weight, nthread=threads)
+    valid = xgb.QuantileDMatrix(fold.X_valid, fold.y_valid, ref=fit, nthread=threads)
+    focal = None if goal is None or goal.loss is None else goal.objective(fold.y)
+    traces: dict[str, dict[str, list[float]]] = {}
+    booster = xgb.train(
+        params,
+        fit,
+        num_boost_round=rounds,
+        evals=[(fit, "train")] * fold.records_training + [(valid, "valid")],
+        obj=None if focal is None else lambda margin, _: focal(margin),
+        evals_result=traces,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    return booster, traces
