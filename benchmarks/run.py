@@ -25,6 +25,7 @@ import numpy as np
 
 import newest
 import store
+import sweep
 from agreement import TOLERANCE, compare_values
 from workload import STEPS
 
@@ -85,7 +86,7 @@ def main() -> int:
     """Run the comparisons, print the tables, write the figures; 1 if a requirement is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="432,000 rows only")
-    parser.add_argument("--only", choices=("engine", "newest", "store"), help="one part")
+    parser.add_argument("--only", choices=("engine", "newest", "store", "sweep"), help="one part")
     options = parser.parse_args()
     figures: dict[str, Any] = {}
     missed: list[str] = []
@@ -106,6 +107,10 @@ def main() -> int:
         figures["store"] = store.measure()
         store.print_figures(figures["store"])
         missed += store.check(figures["store"])
+    if options.only in (None, "sweep"):
+        figures["sweep"] = sweep.measure()
+        sweep.print_figures(figures["sweep"])
+        missed += sweep.check(figures["sweep"])
     part = f" of {options.only}" if options.only else ""
     verdict = "; ".join(missed) or f"all requirements{part} met"
     print(f"\n{verdict} ({requirements()})")
@@ -204,6 +209,7 @@ def requirements() -> str:
         f"{ratios} rows; newest step {newest.RATIO:.0f} x polars; training set at most "
         f"{store.RATIO} x a bare join, reads of 1 and 100 services "
         f"{' and '.join(f'{limit:.0f}' for limit in store.LIMIT_MS.values())} ms; "
+        f"a job of a sweep {sweep.LIMIT_SECONDS:.0f} s beside its fits; "
         f"deviation {TOLERANCE:.0e}; peak {PEAK_MIB} MiB"
     )
 

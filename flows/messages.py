@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from optimizer.config import load_config
+from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import OptimizerError
 from optimizer.experiment import build_components
+from optimizer.samples import EventTask, Task
+from optimizer.summary import table_rows, tell_difference, tell_warnings
 
 LEFT_TO_HYDRA = ("-m", "--multirun", "--cfg", "-c", "--help", "-h", "--hydra-help", "--info", "-i")
+RUN_SUFFIX = re.compile(r"-(\d+|[0-9a-f]{3})$")
+"""What Prefect appends to the name of a task for one of its runs."""
 PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -44,6 +51,14 @@ def check_command(arguments: list[str]) -> None:
         build_components(load_config(overrides))
 
 
+def is_multirun() -> bool:
+    """Tell whether the job that runs is one of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
 def command_overrides() -> list[str]:
     """Return the overrides of the command line that Hydra is running."""
     from hydra.core.hydra_config import HydraConfig
@@ -54,16 +69,47 @@ def command_overrides() -> list[str]:
 class _Voice(logging.Filter):
     """Puts the task's name before its states, and leaves a user's error to be told once."""
 
+    hides_links = False
+
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, OptimizerError) and not wants_traceback():
             return False
         text = record.getMessage()
+        if self.hides_links and text.startswith("View at"):
+            return False
         if "Finished in state Failed" in text and not wants_traceback():
             text = "Finished in state Failed()"
         name = getattr(record, "task_run_name", None) or "flow"
-        record.msg, record.args = f"{name.rsplit('-', 1)[0]}: {text}", ()
+        record.msg, record.args = f"{RUN_SUFFIX.sub('', name)}: {text}", ()
         return True
+
+
+def first_line(error: object) -> str:
+    """Return what an error says in one line, with its kind unless it is one of ours."""
+    text = str(error).strip().split("\n", maxsplit=1)[0][:300]
+    if isinstance(error, OptimizerError):
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def quiet_jobs() -> Iterator[None]:
+    """Keep Hydra and Prefect from announcing jobs that are told of in another way."""
+    names = ("hydra", "prefect.flow_runs")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def hide_links() -> None:
+    """Do not tell where a flow run can be looked at: the server at hand has no pages."""
+    _Voice.hides_links = True
 
 
 def quiet_loggers() -> None:
@@ -84,7 +130,8 @@ def show_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for index, name in enumerate(head):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+        text = index == 0 or name == "values"
+        table.add_column(name, justify="left" if text else "right", no_wrap=name != "values")
     for index, row in enumerate(rows):
         table.add_row(*row, style="bold" if index == 0 else None)
     width = None if sys.stdout.isatty() else 132
@@ -95,3 +142,43 @@ def say(*lines: Any) -> None:
     """Print lines to standard output, at once."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
+
+
+def show_result(config: ExperimentConfig, task: Task, record: dict[str, Any], output: Path) -> None:
+    """Print the model beside the baselines, and where everything is."""
+    model = record["model"]
+    figures = {model["name"]: model, **record["baselines"]}
+    if "against_defaults" in record:
+        figures["the defaults"] = record["against_defaults"]["figures"]
+    rows = record["rows"]["test"]
+    for title, head, body in table_rows(task, figures):
+        show_table(title, head, body)
+    say(
+        f"test fold: {rows['n_rows']:,} rows from {rows['first'][:16]} to {rows['last'][:16]}, "
+        f"{record['n_features']} features, label: {record['label']}",
+        tell_difference(
+            task, record["difference"], f"{record['best_baseline']}, the best baseline"
+        ),
+    )
+    if "against_defaults" in record:
+        difference = record["against_defaults"]["difference"]
+        say(tell_difference(task, difference, "the defaults, without the search"))
+    if isinstance(task, EventTask):
+        say(
+            f"prevalence {rows['prevalence']:.2%} ({rows['n_positives']:,} positives); "
+            f"decision threshold {model['decision_threshold']:.3f}: precision "
+            f"{model['precision']:.2f}, recall {model['recall']:.2f}",
+            tell_warnings(model),
+        )
+    entry = record["registry"]
+    if entry["version"] is not None:
+        say(
+            f"registered {entry['name']} version {entry['version']} as challenger; "
+            f"{'now champion' if entry['champion'] else 'champion unchanged'}: {entry['reason']}"
+        )
+    say(f"run {record['run_id']} in {config.tracking.uri}; files in {output}")
+    if config.tracking.parent is None:
+        say(
+            f"next: mlflow ui --backend-store-uri {config.tracking.uri}",
+            "      python flows/train.py model=lstm imbalance=focal",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,30 +10,27 @@ from typing import Any
 from prefect.utilities.annotations import quote
 
 import tasks
-from messages import say, show_table
+from messages import say, show_result
 from optimizer.comparison import Comparison
 from optimizer.config_schema import ExperimentConfig
-from optimizer.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.experiment import Components, Experiment, build_components
 from optimizer.features.schema import StoreSchema
 from optimizer.gallery import save_plots
-from optimizer.io.artifacts import ArtifactRef, code_digest, write_json
+from optimizer.io.artifacts import code_digest, write_json
+from optimizer.io.experiments import open_experiment
 from optimizer.io.feast_objects import TRAINING
-from optimizer.io.registry import Version, crown, find_champion, load_trained, register
-from optimizer.io.stores import load_features, load_panel
+from optimizer.io.registry import crown, find_champion, load_trained, log_model, register
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.models.base import TrainingLog
-from optimizer.promotion import Verdict, beats_baseline, beats_champion
-from optimizer.samples import EventTask
-from optimizer.summary import (
-    describe_fold,
-    mean_figures,
-    table_rows,
-    tell_difference,
-    tell_warnings,
-)
+from optimizer.promotion import beats_baseline, beats_champion
+from optimizer.summary import describe_fold, mean_figures
 from optimizer.trained import TrainedModel, concat_frames, frame_truth
-from optimizer.training import FoldSamples
+from optimizer.training import FoldSamples, primary_metric, score_validation
+from runners import Engine, open_engine
 from store_steps import load_validated, project_of, store_validated
+
+RIVAL = "defaults"
+"""The model that a search began with, beside the one that it chose."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,17 @@ class FoldResult:
     models: dict[str, TrainedModel]
     comparison: Comparison
     log: TrainingLog
+    validation: float
+    seconds: dict[str, float]
+    against: Comparison | None = None
 
 
-def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -> dict[str, Any]:
+def run_training(
+    config: ExperimentConfig,
+    overrides: list[str],
+    output: Path,
+    rival: ExperimentConfig | None = None,
+) -> dict[str, Any]:
     """Run every step and return the record of the run.
 
     Parameters
@@ -56,46 +62,53 @@ def run_training(config: ExperimentConfig, overrides: list[str], output: Path) -
         As the user gave them, for the record.
     output : pathlib.Path
         Receives ``metrics.json``, ``predictions.parquet``, ``config.json`` and ``plots/``.
+    rival : ExperimentConfig, optional
+        Another configuration to compare with on the same test rows.
     """
+    began = time.perf_counter()
     parts = build_components(config)
-    choices = config.choices
+    choices, tracking = config.choices, config.tracking
     name = f"{choices['model']}-{choices['imbalance']}-{choices['target']}"
-    with track_run(config.tracking.uri, config.tracking.experiment, name) as run:
+    with (
+        open_engine(config.runner) as engine,
+        track_run(tracking.uri, tracking.experiment, name, tracking.parent) as run,
+    ):
         run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
         project = project_of(config, parts.source.name)
-        validated, features, cached = prepare_data(config, parts, project)
-        panel = load_panel(validated)
+        inputs, cached = prepare_data(config, parts, project, engine)
+        experiment = open_experiment(config, *inputs)
+        panel = experiment.folds[-1].train.panel
         schema = StoreSchema(config.features.groups, panel.metrics, panel.step)
         tags = {
-            "data_sha256": validated.sha256,
+            "data_sha256": inputs[0].sha256,
             "code_digest": code_digest(),
             "feature_project": project,
             "feature_version": schema.version,
         }
         run.set_tags(tags)
-        experiment = build_experiment(parts, panel, load_features(features))
-        results = [fit_fold(config, parts, experiment, fold) for fold in experiment.folds]
+        results = [
+            fit_fold(config, parts, experiment, inputs, index, engine, rival)
+            for index in range(len(experiment.folds))
+        ]
         record = describe_run(config, experiment, results)
         record |= {"run_id": run.run_id, "overrides": overrides, "cached": cached}
-        version, verdict = enter_registry(run, config, parts, experiment, results[-1], tags)
-        record["registry"] = {
-            "name": version.name,
-            "version": version.version,
-            "champion": verdict.promoted,
-            "reason": verdict.reason,
+        record["registry"] = enter_registry(run, config, parts, experiment, results[-1], tags)
+        record["seconds"] = {
+            "total": time.perf_counter() - began,
+            **{part: sum(r.seconds[part] for r in results) for part in ("fit", "evaluate")},
         }
         write_outputs(output, config, experiment, results, record)
-        tasks.log_run(quote(run), output, validated.directory, quote(record))
-    show_result(config, experiment, record, output)
+        tasks.log_run(quote(run), output, inputs[0].directory, quote(record))
+    show_result(config, experiment.recipe.task, record, output)
     return record
 
 
 def prepare_data(
-    config: ExperimentConfig, parts: Components, project: str
-) -> tuple[ArtifactRef, ArtifactRef, dict[str, bool]]:
+    config: ExperimentConfig, parts: Components, project: str, engine: Engine
+) -> tuple[tasks.Inputs, dict[str, bool]]:
     """Return validated telemetry and the training set, and which steps came from the cache."""
     validated, cached = load_validated(config, parts)
-    manifest, cached["features"] = store_validated(config, validated, project)
+    manifest, cached["features"] = store_validated(config, validated, project, spread=engine.spread)
     features, cached["training set"] = tasks.recall(
         tasks.retrieve_features,
         validated,
@@ -109,26 +122,46 @@ def prepare_data(
     for name, hit in cached.items():
         where = f", {told[name]}" if name in told else ""
         say(f"{name}: {'reused from cache' if hit else 'computed'}{where}")
-    return validated, features, cached
+    return (validated, features), cached
 
 
 def fit_fold(
-    config: ExperimentConfig, parts: Components, experiment: Experiment, fold: FoldSamples
+    config: ExperimentConfig,
+    parts: Components,
+    experiment: Experiment,
+    inputs: tasks.Inputs,
+    index: int,
+    engine: Engine,
+    rival: ExperimentConfig | None,
 ) -> FoldResult:
     """Fit the model and every baseline on one fold and compare them on its test rows."""
-    recipe, name = quote(experiment.recipe), config.choices["model"]
-    trained, log = tasks.fit(name, quote(parts.model), quote(fold), recipe)
+    fold, name = experiment.folds[index], config.choices["model"]
+    others = [other for other in parts.baselines if other != name]
+    wanted = [(model, config) for model in (name, *others)]
+    wanted += [(rival.choices["model"], rival)] if rival is not None else []
+    calls = [
+        {"name": model, "config": quote(one), "inputs": quote(inputs), "fold": index}
+        for model, one in wanted
+    ]
+    calls[0]["scheduler"] = engine.scheduler
+    began = time.perf_counter()
+    fitted = engine.run(tasks.fit, calls)
+    fit_seconds = time.perf_counter() - began
+    trained, log = fitted[0]
     for note in log.notes:
         say(note)
-    models = {name: trained}
-    for other, baseline in parts.baselines.items():
-        if other != name:
-            fitted = tasks.fit(other, quote(baseline), quote(fold), recipe, adjust=False)
-            models[other] = fitted[0]
-    comparison = tasks.evaluate(
-        quote(models), quote(fold), quote(experiment.labels), quote(parts.evaluation)
-    )
-    return FoldResult(fold, models, comparison, log)
+    models = {
+        model: one[0] for (model, _), one in zip(wanted[: 1 + len(others)], fitted, strict=False)
+    }
+    judged = quote(fold), quote(experiment.labels), quote(parts.evaluation)
+    comparison = tasks.evaluate(quote(models), *judged)
+    against = None
+    if rival is not None:
+        against = tasks.evaluate(quote({name: trained, RIVAL: fitted[-1][0]}), *judged)
+    validation = score_validation(trained, fold)
+    spent = time.perf_counter() - began
+    seconds = {"fit": fit_seconds, "evaluate": spent - fit_seconds}
+    return FoldResult(fold, models, comparison, log, validation, seconds, against)
 
 
 def describe_run(
@@ -140,13 +173,20 @@ def describe_run(
         model: mean_figures([result.comparison.figures[model] for result in results])
         for model in newest.models
     }
-    return {
+    validation = sum(result.validation for result in results) / len(results)
+    record = {
         "target": config.choices["target"],
         "data": config.choices["data"],
         "label": experiment.labels.rule,
+        "metric": primary_metric(experiment.recipe.task)[0],
         "n_features": len(newest.fold.train.table.names),
         "rows": describe_fold(newest.fold),
-        "model": {"name": name, "imbalance": config.choices["imbalance"], **figures.pop(name)},
+        "model": {
+            "name": name,
+            "imbalance": config.choices["imbalance"],
+            **figures.pop(name),
+            "validation": validation,
+        },
         "baselines": figures,
         "best_baseline": newest.comparison.best_baseline,
         "difference": newest.comparison.difference,
@@ -154,6 +194,12 @@ def describe_run(
             {"rows": describe_fold(r.fold), "figures": r.comparison.figures} for r in results
         ],
     }
+    if newest.against is not None:
+        record["against_defaults"] = {
+            "figures": newest.against.figures[RIVAL],
+            "difference": newest.against.difference,
+        }
+    return record
 
 
 def enter_registry(
@@ -163,8 +209,11 @@ def enter_registry(
     experiment: Experiment,
     result: FoldResult,
     tags: dict[str, str],
-) -> tuple[Version, Verdict]:
-    """Register the newest fold's model as challenger and crown it if it has earned it."""
+) -> dict[str, Any]:
+    """Log the newest fold's model, register it as challenger and crown it if it has earned it.
+
+    In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
+    """
     name = config.registry.name or f"{config.choices['target']}-{parts.source.name}"
     trained = result.models[config.choices["model"]]
     champion = find_champion(run, name)
@@ -175,10 +224,21 @@ def enter_registry(
         verdict = beats_champion(
             trained, load_trained(champion), result.fold, experiment.labels, parts.evaluation
         )
-    version = register(run, trained, name, tags)
+    logged = log_model(run, trained)
+    entry = {
+        "name": name,
+        "version": None,
+        "champion": verdict.promoted,
+        "reason": verdict.reason,
+        "tags": tags,
+        "model": vars(logged),
+    }
+    if not config.registry.enter:
+        return entry
+    version = register(run, logged, name, tags)
     if verdict.promoted:
         crown(run, version)
-    return version, verdict
+    return entry | {"version": version.version}
 
 
 def write_outputs(
@@ -203,38 +263,4 @@ def write_outputs(
         experiment.labels,
         experiment.recipe.evaluation,
         output / "plots",
-    )
-
-
-def show_result(
-    config: ExperimentConfig,
-    experiment: Experiment,
-    record: dict[str, Any],
-    output: Path,
-) -> None:
-    """Print the model beside the baselines, and where everything is."""
-    task, model = experiment.recipe.task, record["model"]
-    figures = {model["name"]: model, **record["baselines"]}
-    rows = record["rows"]["test"]
-    for title, head, body in table_rows(task, figures):
-        show_table(title, head, body)
-    say(
-        f"test fold: {rows['n_rows']:,} rows from {rows['first'][:16]} to {rows['last'][:16]}, "
-        f"{record['n_features']} features, label: {record['label']}",
-        tell_difference(task, record["difference"], record["best_baseline"]),
-    )
-    if isinstance(task, EventTask):
-        say(
-            f"prevalence {rows['prevalence']:.2%} ({rows['n_positives']:,} positives); "
-            f"decision threshold {model['decision_threshold']:.3f}: precision "
-            f"{model['precision']:.2f}, recall {model['recall']:.2f}",
-            tell_warnings(model),
-        )
-    entry = record["registry"]
-    say(
-        f"registered {entry['name']} version {entry['version']} as challenger; "
-        f"{'now champion' if entry['champion'] else 'champion unchanged'}: {entry['reason']}",
-        f"run {record['run_id']} in {config.tracking.uri}; files in {output}",
-        f"next: mlflow ui --backend-store-uri {config.tracking.uri}",
-        "      python flows/train.py model=lstm imbalance=focal",
     )

@@ -21,6 +21,7 @@ from optimizer.io.manifest import Manifest, read_manifest
 from optimizer.io.repository import open_project
 from optimizer.io.settings import StoreSettings, name_project
 from optimizer.io.tracking import track_run
+from runners import open_engine
 
 
 def load_validated(
@@ -42,7 +43,7 @@ def load_validated(
 
 
 def store_validated(
-    config: ExperimentConfig, validated: ArtifactRef, project: str
+    config: ExperimentConfig, validated: ArtifactRef, project: str, *, spread: Any = map
 ) -> tuple[ArtifactRef, bool]:
     """Return the manifest of the store, and whether nothing had to be written."""
     return tasks.recall(
@@ -54,6 +55,7 @@ def store_validated(
         vars(config.backfill),
         cache_dir=config.cache.dir,
         again=bool(config.store["rebuild"]),
+        spread=spread,
     )
 
 
@@ -79,10 +81,13 @@ def run_features(config: ExperimentConfig, overrides: list[str]) -> dict[str, An
     parts = build_components(config)
     project = project_of(config, parts.source.name)
     settings: StoreSettings = build(config.store, "store")
-    with track_run(config.tracking.uri, config.tracking.experiment, f"features-{project}") as run:
+    with (
+        open_engine(config.runner) as engine,
+        track_run(config.tracking.uri, config.tracking.experiment, f"features-{project}") as run,
+    ):
         run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
         validated, cached = load_validated(config, parts)
-        _, cached["features"] = store_validated(config, validated, project)
+        _, cached["features"] = store_validated(config, validated, project, spread=engine.spread)
         for name, hit in cached.items():
             say(f"{name}: {'reused from cache' if hit else 'computed'}")
         manifest = read_manifest(settings.directory(project))

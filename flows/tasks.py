@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,28 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
 
 from optimizer.config import build
+from optimizer.config_schema import ExperimentConfig
 from optimizer.io.artifacts import ArtifactRef, code_digest, hash_values
+from optimizer.io.experiments import open_experiment
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.stores import load_panel, read_frame, store_telemetry, write_frame
 from optimizer.io.tracking import TrackedRun
-from optimizer.training import FoldSamples, Recipe, fit_model
+from optimizer.training import fit_model
 
 logger = logging.getLogger(__name__)
+Inputs = tuple[ArtifactRef, ArtifactRef]
+"""Validated telemetry and the training set."""
 
 
 def digest_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """Return a cache key of the task's parameters and of the code that it runs.
 
     A thin task's own source says nothing about the functions it calls, so the key holds a hash
-    of the whole package and its lock file. Where the cache lies is not part of the key.
+    of the whole package and its lock file. Where the cache lies and what the work is spread over
+    are not part of the key: the result is the same.
     """
-    named = {key: value for key, value in parameters.items() if key != "cache_dir"}
+    aside = ("cache_dir", "spread")
+    named = {key: value for key, value in parameters.items() if key not in aside}
     return hash_values({"task": context.task.name, "code": code_digest(), **named})
 
 
@@ -47,7 +54,7 @@ CACHED: dict[str, Any] = {
 
 
 def recall(
-    cached: Any, *args: Any, cache_dir: str, again: bool = False
+    cached: Any, *args: Any, cache_dir: str, again: bool = False, **kwargs: Any
 ) -> tuple[ArtifactRef, bool]:
     """Run a cached task and return its reference, and whether it came from the cache.
 
@@ -55,7 +62,7 @@ def recall(
     runs again; so it does if asked to.
     """
     bound = cached.with_options(result_storage=Path(cache_dir) / "tasks", refresh_cache=again)
-    state = bound(*args, cache_dir=cache_dir, return_state=True)
+    state = bound(*args, cache_dir=cache_dir, **kwargs, return_state=True)
     ref: ArtifactRef = state.result()
     if state.name != "Cached":
         return ref, False
@@ -63,7 +70,7 @@ def recall(
         return ref, True
     change = "has changed since" if Path(ref.path).is_file() else "is gone"
     logger.info("%s: %s %s; running again", cached.name, ref.path, change)
-    return bound.with_options(refresh_cache=True)(*args, cache_dir=cache_dir), False
+    return bound.with_options(refresh_cache=True)(*args, cache_dir=cache_dir, **kwargs), False
 
 
 def place(cache_dir: str, kind: str, *parts: Any) -> Path:
@@ -105,11 +112,13 @@ def store_features(
     project: str,
     backfill: dict[str, Any],
     cache_dir: str,  # noqa: ARG001 - where Prefect keeps the reference
+    spread: Any = map,
 ) -> ArtifactRef:
     """Compute every chosen feature group and write it to the offline store, by ranges of time."""
     from optimizer.io.filling import fill_store
 
-    return fill_store(load_panel(validated), groups, build(store, "store"), project, backfill)
+    panel, settings = load_panel(validated), build(store, "store")
+    return fill_store(panel, groups, settings, project, backfill, spread=spread)
 
 
 @task(name="retrieve-training-set", **CACHED)
@@ -157,9 +166,16 @@ def measure(store: FeatureStore, now: pd.Timestamp) -> Any:
 
 
 @task(name="fit-model", task_run_name="fit-{name}-0", cache_policy=NO_CACHE)
-def fit(name: str, model: object, fold: FoldSamples, recipe: Recipe, *, adjust: bool = True) -> Any:
-    """Fit one model or baseline and calibrate it on the validation fold."""
-    return fit_model(name, model, fold, recipe, adjust=adjust)
+def fit(
+    name: str, config: ExperimentConfig, inputs: Inputs, fold: int, scheduler: str | None = None
+) -> Any:
+    """Fit the model or a baseline, opened by reference, and calibrate it on the validation fold."""
+    experiment = open_experiment(config, *inputs)
+    own = name == config.choices["model"]
+    node, key = (config.model, "model") if own else (config.baselines[name], f"baselines.{name}")
+    runtime = replace(experiment.recipe.runtime, scheduler=scheduler)
+    recipe = replace(experiment.recipe, runtime=runtime)
+    return fit_model(name, build(node, key), experiment.folds[fold], recipe, adjust=own)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)

@@ -1,6 +1,7 @@
 """Train a model on telemetry: ``python flows/train.py model=lstm imbalance=focal``.
 
-Hydra composes the choices, Prefect runs the steps, MLflow keeps what happened.
+Hydra composes the choices, Prefect runs the steps, MLflow keeps what happened. With ``-m`` it
+trains a grid of choices, or searches with ``hydra/sweeper=optuna search=lightgbm``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from omegaconf import DictConfig
 from prefect import flow
 
 import environment  # noqa: F401 - before Prefect is imported
-from messages import check_command, command_overrides, one_message, quiet_loggers, say
+from messages import check_command, command_overrides, is_multirun, one_message, quiet_loggers, say
 from optimizer.config import load_config
 from optimizer.experiment import build_components
 
 
 @flow(name="train", flow_run_name="train", validate_parameters=False)
-def train_flow(overrides: list[str] | None = None, output_dir: str | None = None) -> dict[str, Any]:
+def train_flow(
+    overrides: list[str] | None = None,
+    output_dir: str | None = None,
+    rival: list[str] | None = None,
+) -> dict[str, Any]:
     """Train, evaluate, track and register one model.
 
     Parameters
@@ -31,6 +36,8 @@ def train_flow(overrides: list[str] | None = None, output_dir: str | None = None
     output_dir : str, optional
         Where ``metrics.json``, ``predictions.parquet`` and ``plots/`` go; a directory under
         ``outputs/`` if absent.
+    rival : list of str, optional
+        Overrides of another model to compare with on the same test rows.
 
     Returns
     -------
@@ -43,18 +50,25 @@ def train_flow(overrides: list[str] | None = None, output_dir: str | None = None
     if output_dir is None:
         Path("outputs").mkdir(exist_ok=True)
         output_dir = tempfile.mkdtemp(prefix="train-", dir="outputs")
-    return run_training(load_config(overrides), list(overrides or []), Path(output_dir))
+    other = None if rival is None else load_config(rival)
+    return run_training(load_config(overrides), list(overrides or []), Path(output_dir), other)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> None:
+def main(_: DictConfig) -> Any:
     """Run the flow with the command line's own overrides."""
     from hydra.core.hydra_config import HydraConfig
 
+    from jobs import refuse_search, run_job
+
+    overrides, output = command_overrides(), HydraConfig.get().runtime.output_dir
+    if is_multirun():  # the sweep tells of errors, and goes on with the other jobs
+        return run_job(overrides, output)
     with one_message():
-        overrides = command_overrides()
-        build_components(load_config(overrides))
-        train_flow(overrides, HydraConfig.get().runtime.output_dir)
+        config = load_config(overrides)
+        build_components(config)
+        refuse_search(config)
+        return train_flow(overrides, output)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,19 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError, OptimizerError
+from optimizer.search.domains import Domain, bad_domain, interval_domain, range_domain
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("data", "features", "target", "split", "model", "imbalance")
 """The choices that name an experiment."""
 NODES = ("data", "quality", "target", "split", "model", "imbalance", "evaluation", "store")
 """Keys of one component each."""
+_ALONE = Lock()  # Hydra keeps what it composes from in one place for all threads
 
 
 def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
@@ -67,13 +70,74 @@ def _compose(overrides: list[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
+    with _ALONE:
+        running = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+                return compose("config", overrides=overrides, return_hydra_config=True)
+        finally:
+            GlobalHydra.instance().hydra = running
+
+
+def parse_sweep(key: str, text: str, home: str = "") -> Domain:
+    """Return the values that a text of Hydra's sweep grammar stands for.
+
+    Parameters
+    ----------
+    key : str
+        Key of the override.
+    text : str
+        ``interval(a, b)``, ``int(interval(a, b))``, ``range(a, b, step)`` (b excluded),
+        ``choice(x, y)`` or ``tag(log, ...)`` of the numeric ones.
+    home : str
+        Where the text stands, for messages.
+
+    Raises
+    ------
+    ConfigError
+        No such text, or a range without a value.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    offender = f"{home or key}={text}"
     try:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return compose("config", overrides=overrides, return_hydra_config=True)
-    finally:
-        GlobalHydra.instance().hydra = running
+        override = OverridesParser.create().parse_override(f"{key}={text}")
+        swept: Any = override.value()
+    except HydraException as error:
+        raise bad_domain(offender, text, str(error).splitlines()[0]) from error
+    kind = type(swept).__name__
+    if kind == "ChoiceSweep":
+        return Domain(key, choices=tuple(map(str, override.sweep_string_iterator())))
+    if kind == "RangeSweep":
+        return range_domain(key, offender, (swept.start, swept.stop, swept.step), swept.tags)
+    if kind == "IntervalSweep":
+        return interval_domain(key, offender, (swept.start, swept.end), swept.tags)
+    raise bad_domain(offender, text, "no sweep")
+
+
+def parse_value(override: str) -> tuple[str, Any]:
+    """Return key and value of an override as plain values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    parsed = OverridesParser.create().parse_override(override)
+    key = parsed.get_key_element().lstrip("+~")
+    node = OmegaConf.create({"value": parsed.value()})
+    plain: Any = OmegaConf.to_container(node, resolve=False)
+    return key, plain["value"]
+
+
+def is_sweep(override: str) -> bool:
+    """Tell whether an override stands for several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return bool(OverridesParser.create().parse_override(override).is_sweep_override())
+    except HydraException:
+        return False
 
 
 def preset(group: str, choice: str) -> dict[str, Any]:
@@ -139,6 +203,8 @@ def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"features.groups.{name}", node
     for name, node in config.baselines.items():
         yield f"baselines.{name}", node
+    if config.search:
+        yield "search", config.search
 
 
 def _check_arguments(key: str, node: Any) -> None:
@@ -187,6 +253,8 @@ def _known_keys(overrides: list[str]) -> list[str]:
     try:
         config = load_config(overrides)
     except ConfigError:
+        if not overrides:
+            return []
         config = load_config()
     hidden = re.compile(r"choices|.*_target_$")
     return [*(key for key in config.flatten() if not hidden.match(key)), *GROUPS]
@@ -214,7 +282,9 @@ def _explain(error: Exception, overrides: list[str]) -> ConfigError:
     near = [name for name in names if key.startswith(name)]
     given = names[max(near, key=len)] if near else None
     if any(sign in text for sign in ("Could not override", "Could not delete", "' not in '")):
-        return _unknown_key(key, _known_keys([o for o in overrides if o != given]))
+        others = [override for override in overrides if override != given]
+        # With no override at fault the yamls are: composing them again would fail again.
+        return _unknown_key(key, _known_keys(others) if len(others) < len(overrides) else [])
     return ConfigError(
         key,
         seen=given or ", ".join(overrides) or "no override",

@@ -20,13 +20,32 @@ class Tracking:
 
     uri: str = "sqlite:///mlflow.db"
     experiment: str = "cloud-workload-optimizer"
+    parent: str | None = None  # run of the sweep that this run is part of
 
 
 @dataclass
 class Registry:
-    """Name of the registered model; None for ``<target>-<data name>``."""
+    """Name of the registered model, None for ``<target>-<data name>``; and whether to enter it."""
 
     name: str | None = None
+    enter: bool = True
+
+
+@dataclass
+class Runner:
+    """The engine that fits, trials and feature partitions fan out on."""
+
+    kind: str = "local"  # local, threads or dask
+    workers: int | None = None
+    address: str | None = None
+
+
+@dataclass
+class Trial:
+    """Which trial of the search a job is; None for none."""
+
+    number: int | None = None
+    study: str | None = None
 
 
 @dataclass
@@ -66,6 +85,12 @@ class ExperimentConfig:
         Where results are kept.
     backfill : Backfill
         What `flows/features.py` stores.
+    search : dict
+        ``_target_`` and arguments of the search; empty without one.
+    runner : Runner
+        What work fans out on.
+    trial : Trial
+        Set by a search for its jobs.
     choices : dict
         Which yaml each group was taken from; filled by :func:`load_config`.
     """
@@ -81,6 +106,9 @@ class ExperimentConfig:
     evaluation: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     backfill: Backfill = field(default_factory=Backfill)
+    search: dict[str, Any] = field(default_factory=dict)
+    runner: Runner = field(default_factory=Runner)
+    trial: Trial = field(default_factory=Trial)
     seed: int = 7
     threads: int | None = None
     now: str | None = None

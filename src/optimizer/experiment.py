@@ -82,6 +82,7 @@ def build_components(config: ExperimentConfig) -> Components:
     target: Target = build(config.target, "target")
     model = build(config.model, "model")
     check_pair(model, config.choices["model"], target.kind, config.choices["imbalance"])
+    check_runner(model, config.runner.kind)
     baselines = {}
     for name, node in config.baselines.items():
         baselines[name] = build(node, f"baselines.{name}")
@@ -112,6 +113,23 @@ def build_components(config: ExperimentConfig) -> Components:
     )
 
 
+def check_runner(model: object, runner: str) -> None:
+    """Raise if a model shall train on the workers of Dask and there are none.
+
+    Raises
+    ------
+    ConfigError
+        ``model.distributed`` without ``runner=dask``.
+    """
+    if getattr(model, "distributed", False) and runner != "dask":
+        raise ConfigError(
+            "model.distributed",
+            seen=f"True with runner={runner}",
+            allowed="a Dask scheduler",
+            fix="add runner=dask",
+        )
+
+
 def build_runtime(config: ExperimentConfig) -> Runtime:
     """Return seed and threads; progress bars only on a terminal.
 
@@ -123,12 +141,27 @@ def build_runtime(config: ExperimentConfig) -> Runtime:
     require_count("seed", config.seed, 0, fix=7)
     if config.threads is not None:
         require_count("threads", config.threads, 1, fix=1)
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Runtime(config.seed, config.threads or available or 1, sys.stderr.isatty())
+    return Runtime(config.seed, config.threads or available_cores(), sys.stderr.isatty())
 
 
-def build_experiment(parts: Components, panel: Panel, table: FeatureTable) -> Experiment:
+def available_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build_experiment(
+    parts: Components, panel: Panel, table: FeatureTable, validations: int | None = None
+) -> Experiment:
     """Label the rows and cut them into folds.
+
+    Parameters
+    ----------
+    parts : Components
+        What the configuration names.
+    panel, table : Panel, FeatureTable
+        Telemetry and features of all rows.
+    validations : int, optional
+        Folds that validate before every test fold, for a search; the split's own if absent.
 
     Raises
     ------
@@ -140,9 +173,13 @@ def build_experiment(parts: Components, panel: Panel, table: FeatureTable) -> Ex
     check_history(panel, table.specs)
     task = parts.target.task(panel.step)
     labels = parts.target.label(panel)
-    cuts = parts.split.split(panel, parts.target.gap)
+    split, gap = parts.split, parts.target.gap
+    if validations is None:
+        cuts = split.split(panel, gap)
+    else:
+        cuts = split.validation_folds(panel, gap, validations)
     folds = tuple(cut_fold(panel, table, labels, cut) for cut in cuts)
     for fold in folds:
-        check_fold(fold, task)
+        check_fold(fold, task, tests=validations is None)
     recipe = Recipe(task, parts.imbalance, parts.evaluation, parts.groups, parts.runtime)
     return Experiment(recipe, labels, folds)

@@ -101,25 +101,42 @@ class RollingOrigin:
         InsufficientHistoryError
             A part would be empty after its gap.
         """
+        piece = self.test / self.folds
+        origins = [1 - piece * left for left in range(self.folds, 0, -1)]
+        return [self._cut(panel, least_gap, origin, piece, "split.folds") for origin in origins]
+
+    def validation_folds(self, panel: Panel, least_gap: pd.Timedelta, count: int) -> list[Fold]:
+        """Return folds that validate before every test fold and test on nothing, oldest first.
+
+        The newest trains and validates on the rows of the first fold of :meth:`split`; each
+        earlier one validates on the share before and trains on all that is older.
+
+        Raises
+        ------
+        InsufficientHistoryError
+            A part would be empty after its gap.
+        """
+        origins = [1 - self.test - self.valid * back for back in range(count - 1, -1, -1)]
+        return [self._cut(panel, least_gap, origin, 0.0, "search.folds") for origin in origins]
+
+    def _cut(
+        self, panel: Panel, least_gap: pd.Timedelta, origin: float, test: float, key: str
+    ) -> Fold:
+        """Return the fold whose test begins at a share of the observed time."""
         gap = count_steps(self.gap_of(least_gap), panel.step)
         seen = np.flatnonzero(panel.present.any(axis=0))
-        piece = self.test / self.folds
-        found = []
-        origins = [1 - piece * left for left in range(self.folds, -1, -1)]
-        edges = [_at(seen, share) for share in origins]
-        for index in range(self.folds):
-            test = edges[index], edges[index + 1]
-            valid = _at(seen, origins[index] - self.valid), test[0] - gap
-            train = int(seen[0]), valid[0] - gap
-            if min(train[1] - train[0], valid[1] - valid[0], test[1] - test[0]) < 1:
-                raise InsufficientHistoryError(
-                    f"split, fold {index + 1}",
-                    seen=f"{len(seen)} observed steps of {panel.step}",
-                    allowed=f"parts longer than the gap of {gap} steps",
-                    fix="give more history, shorten target.horizon or use fewer split.folds",
-                )
-            found.append(Fold(train, valid, test, gap))
-        return found
+        tested = _at(seen, origin), _at(seen, origin + test)
+        valid = _at(seen, max(origin - self.valid, 0.0)), tested[0] - gap
+        train = int(seen[0]), valid[0] - gap
+        lengths = [stop - start for start, stop in (train, valid, tested)]
+        if min(lengths[:2]) < 1 or (test > 0 and lengths[2] < 1):
+            raise InsufficientHistoryError(
+                f"split, fold that ends at {origin + test:.0%} of the time",
+                seen=f"{len(seen)} observed steps of {panel.step}",
+                allowed=f"parts longer than the gap of {gap} steps",
+                fix=f"give more history, shorten target.horizon or lower {key}",
+            )
+        return Fold(train, valid, tested, gap)
 
 
 def _at(seen: NDArray[np.int64], share: float) -> int:

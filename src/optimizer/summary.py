@@ -113,8 +113,8 @@ def _format(value: float | None, form: str) -> str:
     return "-" if value is None or np.isnan(value) else format(value, form)
 
 
-def tell_difference(task: Task, difference: Figures, best: str) -> str:
-    """Return one line: how far the model is from the best baseline, with its interval."""
+def tell_difference(task: Task, difference: Figures, other: str) -> str:
+    """Return one line: how far the model is from another one, with the interval."""
     if isinstance(task, EventTask):
         keys = ["average_precision_gain"]
     else:
@@ -125,7 +125,7 @@ def tell_difference(task: Task, difference: Figures, best: str) -> str:
         f"{difference.get(f'{key}_upper', np.nan):+.4f}]"
         for key in keys
     ]
-    return f"against {best}, the best baseline: {', '.join(told)}"
+    return f"against {other}: {', '.join(told)}"
 
 
 def tell_warnings(figures: Figures) -> str:

@@ -115,15 +115,18 @@ def cut_fold(panel: Panel, table: FeatureTable, labels: Labels, fold: Fold) -> F
     return FoldSamples(train, valid, test, fold)
 
 
-def check_fold(fold: FoldSamples, task: Task) -> None:
+def check_fold(fold: FoldSamples, task: Task, *, tests: bool = True) -> None:
     """Raise if a part has no rows, or events without both classes in training.
+
+    A fold that does not test is scored on its validation rows, so these need both classes too.
 
     Raises
     ------
     TargetError
         Nothing could be learned or measured.
     """
-    for name, part in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
+    parts = {"train": fold.train, "valid": fold.valid, "test": fold.test}
+    for name, part in list(parts.items())[: 3 if tests else 2]:
         if len(part) == 0:
             raise TargetError(
                 f"{name} fold",
@@ -133,14 +136,15 @@ def check_fold(fold: FoldSamples, task: Task) -> None:
             )
     if not isinstance(task, EventTask):
         return
-    negatives, positives = count_classes(fold.train.y)
-    if min(negatives, positives) == 0:
-        raise TargetError(
-            "train fold",
-            seen=f"{positives} positives and {negatives} negatives",
-            allowed="at least one of each",
-            fix="lower target.ceiling, lengthen target.horizon or give more history",
-        )
+    for name in ("train",) if tests else ("train", "valid"):
+        negatives, positives = count_classes(parts[name].y)
+        if min(negatives, positives) == 0:
+            raise TargetError(
+                f"{name} fold",
+                seen=f"{positives} positives and {negatives} negatives",
+                allowed="at least one of each",
+                fix="lower target.ceiling, lengthen target.horizon or give more history",
+            )
 
 
 def fit_model(
@@ -166,6 +170,14 @@ def fit_model(
     TrainedModel, TrainingLog
         The model with its calibration, and what happened during the fit.
     """
+    bare, log = fit_uncalibrated(name, model, fold, recipe)
+    return _calibrate(bare, fold.valid, recipe, adjust=adjust), log
+
+
+def fit_uncalibrated(
+    name: str, model: object, fold: FoldSamples, recipe: Recipe
+) -> tuple[TrainedModel, TrainingLog]:
+    """Fit on the training rows; the validation rows stop the training early, and no more."""
     task, train, valid = recipe.task, fold.train, fold.valid
     if isinstance(task, EventTask):
         assert isinstance(model, EventClassifier)  # noqa: S101 - check_pair has spoken
@@ -186,7 +198,25 @@ def fit_model(
         threshold=None,
         fitted_until=panel.timestamps[fold.fold.test[0] - 1],
     )
-    return _calibrate(bare, valid, recipe, adjust=adjust), log
+    return bare, log
+
+
+def score_validation(trained: TrainedModel, fold: FoldSamples) -> float:
+    """Return the figure of :func:`primary_metric` on the validation rows, before calibration.
+
+    A calibration learned on these rows would flatter a forecast. Their use for early stopping
+    does so a little, for every model alike.
+    """
+    from optimizer.evaluation.event_metrics import average_precision
+    from optimizer.evaluation.forecast_metrics import pinball
+
+    raw, y, task = trained.raw(fold.valid), fold.valid.y, trained.task
+    if isinstance(task, EventTask):
+        return average_precision(y, raw)
+    losses = [
+        pinball(y[:, index], raw[:, index], task.quantiles) for index in range(len(task.horizons))
+    ]
+    return float(np.mean(losses))
 
 
 def _calibrate(bare: TrainedModel, valid: Samples, recipe: Recipe, *, adjust: bool) -> TrainedModel:

@@ -130,3 +130,22 @@ def test_redis_killed_while_materializing_loses_and_doubles_nothing(
     again.materialize(NOW)
     assert_newest(again)
     assert count_keys(servers) - before == len(PANEL.services) + len(PANEL.cluster_names)
+
+
+def test_a_study_is_kept_in_postgresql_and_continued(servers: Servers) -> None:
+    from optimizer.config import build, load_config
+    from optimizer.search.space import build_space
+    from optimizer.search.study import StudySpec, counted, draw, open_study, tell
+
+    words = ["search=lightgbm", f"search.storage={servers.registry}"]
+    search = build(load_config(words).search, "search")
+    space, spec = build_space(search, []), StudySpec("kept", ("maximize",), {"seed": "7"})
+    drawn = []
+    for _ in range(2):
+        study = open_study(search, spec, space, seed=7)
+        for _ in range(3):
+            trial, params = draw(study, space) or pytest.fail("nothing drawn")
+            tell(study, trial.number, "complete", [0.5])
+            drawn.append(tuple(sorted(params.items())))
+    assert len(counted(study)) == 6
+    assert len(set(drawn)) == 6

@@ -48,8 +48,33 @@ def test_split_gap_of_its_own_is_kept_if_long_enough() -> None:
 
 
 def test_split_history_shorter_than_the_gaps_is_told() -> None:
-    with pytest.raises(InsufficientHistoryError, match="split, fold 1: got 20 observed steps"):
+    told = "split, fold that ends at 100% of the time: got 20 observed steps.*lower split.folds"
+    with pytest.raises(InsufficientHistoryError, match=told):
         RollingOrigin().split(panel_of(np.zeros((2, 20))), pd.Timedelta("4h"))
+
+
+def test_validation_folds_end_where_the_test_begins_and_test_on_nothing() -> None:
+    panel = panel_of(np.zeros((2, 200)))
+    assert RollingOrigin().validation_folds(panel, GAP, 3) == [
+        Fold((0, 58), (60, 88), (90, 90), 2),
+        Fold((0, 88), (90, 118), (120, 120), 2),
+        Fold((0, 118), (120, 148), (150, 150), 2),
+    ]
+
+
+def test_validation_folds_end_before_the_first_of_several_tests() -> None:
+    panel = panel_of(np.zeros((2, 200)))
+    (found,) = RollingOrigin(folds=5).validation_folds(panel, GAP, 1)
+    assert found == Fold((0, 118), (120, 148), (150, 150), 2)
+
+
+@pytest.mark.parametrize(("count", "share"), [(5, "15%"), (7, "-15%")])
+def test_validation_folds_of_more_time_than_there_is_name_the_setting(
+    count: int, share: str
+) -> None:
+    told = f"split, fold that ends at {share} of the time: got 40 observed.*lower search.folds"
+    with pytest.raises(InsufficientHistoryError, match=told):
+        RollingOrigin().validation_folds(panel_of(np.zeros((2, 40))), pd.Timedelta("4h"), count)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +124,20 @@ def test_check_fold_without_positives_or_rows_is_told() -> None:
     with pytest.raises(TargetError, match="valid fold: got 0 eligible rows"):
         check_fold(empty, task)
     check_fold(fold, Utilization("1h").task(panel.step))  # a forecast needs no classes
+
+
+def test_check_fold_that_does_not_test_needs_both_classes_in_validation_and_no_test_rows() -> None:
+    cpu = np.full((2, 100), 0.1)
+    cpu[:, 30] = 0.9
+    panel, target = panel_of(cpu), ScaleEvent("1h")
+    cut = RollingOrigin().validation_folds(panel, GAP, 1)[0]
+    fold = cut_fold(panel, tiny_table(panel), target.label(panel), cut)
+    task = target.task(panel.step)
+    assert len(fold.test) == 0
+    with pytest.raises(TargetError, match="test fold: got 0 eligible rows"):
+        check_fold(fold, task)
+    with pytest.raises(TargetError, match="valid fold: got 0 positives"):
+        check_fold(fold, task, tests=False)
+    some = fold.valid.y.copy()
+    some[0] = 1.0
+    check_fold(replace(fold, valid=replace(fold.valid, y=some)), task, tests=False)

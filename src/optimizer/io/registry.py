@@ -48,32 +48,54 @@ class Version:
     run_id: str
 
 
-def register(run: TrackedRun, trained: TrainedModel, name: str, tags: Mapping[str, str]) -> Version:
-    """Log the model as pyfunc, register it and give it the alias ``challenger``.
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that lies in a run and may be registered.
+
+    Parameters
+    ----------
+    uri, model_id : str
+        MLflow's.
+    run_id : str
+        The run that made it.
+    """
+
+    uri: str
+    model_id: str
+    run_id: str
+
+
+def log_model(run: TrackedRun, trained: TrainedModel) -> LoggedModel:
+    """Log the model, which predicts from canonical telemetry, as pyfunc into an open run."""
+    with TemporaryDirectory() as draft:
+        bundle = Path(draft) / BUNDLE
+        bundle.write_bytes(cloudpickle.dumps(trained))
+        info = _log_model(run, trained, bundle)
+    return LoggedModel(info.model_uri, info.model_id, run.run_id)
+
+
+def register(run: TrackedRun, model: LoggedModel, name: str, tags: Mapping[str, str]) -> Version:
+    """Register a logged model and give it the alias ``challenger``.
 
     Parameters
     ----------
     run : TrackedRun
-        The open run.
-    trained : TrainedModel
-        What to register; predicts from canonical telemetry.
+        Any run of the same store.
+    model : LoggedModel
+        What to register.
     name : str
         Registered name.
     tags : mapping
         Kept with the version, among them ``feature_version`` of the store that it was trained
         from.
     """
-    with TemporaryDirectory() as draft:
-        bundle = Path(draft) / BUNDLE
-        bundle.write_bytes(cloudpickle.dumps(trained))
-        info = _log_model(run, trained, bundle)
     if not run.client.search_registered_models(f"name = '{name}'"):
         run.client.create_registered_model(name)
     made = run.client.create_model_version(
-        name, info.model_uri, run_id=run.run_id, model_id=info.model_id, tags=dict(tags)
+        name, model.uri, run_id=model.run_id, model_id=model.model_id, tags=dict(tags)
     )
     run.client.set_registered_model_alias(name, CHALLENGER, made.version)
-    return Version(name, str(made.version), run.run_id)
+    return Version(name, str(made.version), model.run_id)
 
 
 def _log_model(run: TrackedRun, trained: TrainedModel, bundle: Path) -> Any:
@@ -105,6 +127,20 @@ def find_champion(run: TrackedRun, name: str) -> Version | None:
     except MlflowException:
         return None
     return Version(name, str(found.version), str(found.run_id))
+
+
+def champion_values(run: TrackedRun, name: str) -> dict[str, str]:
+    """Return the configuration that the champion was trained with, flat; empty without one."""
+    from mlflow.exceptions import MlflowException
+
+    found = find_champion(run, name)
+    if found is None:
+        return {}
+    try:
+        params: dict[str, str] = dict(run.client.get_run(found.run_id).data.params)
+    except MlflowException:  # its run was deleted
+        return {}
+    return params
 
 
 def load_trained(version: Version) -> TrainedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 from optimizer.errors import TrackingError
 
+PARENT = "mlflow.parentRunId"
 PARAM_LENGTH = 500
 """Longest parameter value that every MLflow store takes."""
 
@@ -58,11 +59,63 @@ class TrackedRun:
         for start in range(0, len(metrics), 500):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + 500])
 
+    def log_history(self, key: str, values: Sequence[tuple[int, float]]) -> None:
+        """Log the values of one figure by step in one call."""
+        from mlflow.entities import Metric
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        metrics = [Metric(key, value, now, step) for step, value in values]
+        if metrics:
+            self.client.log_batch(self.run_id, metrics=metrics[:1000])
+
+    def replace(self, run_id: str | None) -> None:
+        """Delete a run that this one repeats, such as a trial's whose worker died."""
+        if run_id is not None:
+            self.client.delete_run(run_id)
+
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags in one call."""
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+
+    def end(self, status: str, tags: Mapping[str, str]) -> None:
+        """Set tags and close the run with a status of MLflow's, for example ``"KILLED"``."""
+        self.set_tags(tags)
+        self.client.set_terminated(self.run_id, status)
+
+    def end_child(
+        self, run_id: str | None, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> None:
+        """Close a nested run as failed; one that never began is made, so that none is missing."""
+        if run_id is None:
+            made = self.client.create_run(
+                self.experiment_id, run_name=name, tags={PARENT: self.run_id}
+            )
+            run_id = str(made.info.run_id)
+            TrackedRun(run_id, self.experiment_id, self.client).log_params(params)
+        TrackedRun(run_id, self.experiment_id, self.client).end("FAILED", tags)
+
+    def close_orphans(self) -> None:
+        """Close nested runs that nobody works on any more: their worker was ended."""
+        for child in self.children():
+            if child.info.status == "RUNNING":
+                orphan = TrackedRun(child.info.run_id, self.experiment_id, self.client)
+                orphan.end("KILLED", {"error": "its worker was ended; the job was begun again"})
+
+    def children(self) -> list[Any]:
+        """Return the runs nested in this one, oldest first."""
+        query = f"tags.`{PARENT}` = '{self.run_id}'"
+        found, token = [], None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], query, order_by=["attributes.start_time"], page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file."""
@@ -74,7 +127,9 @@ class TrackedRun:
 
 
 @contextmanager
-def track_run(uri: str, experiment: str, name: str) -> Iterator[TrackedRun]:
+def track_run(
+    uri: str, experiment: str, name: str, parent: str | None = None
+) -> Iterator[TrackedRun]:
     """Open a run and close it as FINISHED, FAILED or KILLED, whatever happens inside.
 
     Parameters
@@ -85,6 +140,8 @@ def track_run(uri: str, experiment: str, name: str) -> Iterator[TrackedRun]:
         Name of the experiment, created if absent.
     name : str
         Name of the run.
+    parent : str, optional
+        Run that this one is nested in.
 
     Raises
     ------
@@ -95,20 +152,54 @@ def track_run(uri: str, experiment: str, name: str) -> Iterator[TrackedRun]:
 
     with _quiet():
         client, experiment_id = _connect(uri, experiment)
-        run = client.create_run(experiment_id, run_name=name)
+        tags = {} if parent is None else {PARENT: parent}
+        run = client.create_run(experiment_id, run_name=name, tags=tags)
         run_id = run.info.run_id
         mlflow.set_tracking_uri(uri)  # model logging has no client form
         mlflow.set_registry_uri(uri)
-        try:
+        with _ending(client, run_id):
             yield TrackedRun(run_id, experiment_id, client)
-        except KeyboardInterrupt:
-            client.set_terminated(run_id, "KILLED")
-            raise
-        except BaseException as error:
-            client.set_tag(run_id, "error", str(error)[:PARAM_LENGTH])
-            client.set_terminated(run_id, "FAILED")
-            raise
-        client.set_terminated(run_id, "FINISHED")
+
+
+@contextmanager
+def continue_run(uri: str, experiment: str, run_id: str) -> Iterator[TrackedRun]:
+    """Open a run of before again; it ends as :func:`track_run` ends one.
+
+    Raises
+    ------
+    TrackingError
+        The store cannot be opened, or has no such run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with _quiet():
+        client, experiment_id = _connect(uri, experiment)
+        try:
+            client.update_run(run_id, status="RUNNING")
+        except MlflowException as error:
+            raise TrackingError(
+                f"run {run_id}",
+                seen=str(error).splitlines()[0],
+                allowed=f"a run in {uri}",
+                fix="use the tracking.uri that the study was begun with, or another search.study",
+            ) from error
+        with _ending(client, run_id):
+            yield TrackedRun(run_id, experiment_id, client)
+
+
+@contextmanager
+def _ending(client: Any, run_id: str) -> Iterator[None]:
+    """Close a run as FINISHED, FAILED or KILLED, whatever happens inside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        client.set_terminated(run_id, "KILLED")
+        raise
+    except BaseException as error:
+        client.set_tag(run_id, "error", str(error)[:PARAM_LENGTH])
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
 
 
 def _connect(uri: str, experiment: str) -> tuple[Any, str]:

@@ -1,0 +1,159 @@
+"""The loop of a study: what is tried first, batches of trials, and what is done with the dead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import job_overrides
+from messages import first_line, say
+from optimizer.config_schema import ExperimentConfig
+from optimizer.io.registry import champion_values
+from optimizer.io.tracking import TrackedRun
+from optimizer.search.settings import Search
+from optimizer.search.space import Space
+from optimizer.search.study import KEYS, RUN, counted, draw, enqueue, fail, fail_orphans, find
+from optimizer.search.summary import count_states, tell_params
+
+
+@dataclass(frozen=True)
+class Searching:
+    """A study under way.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        Open.
+    search : Search
+        Its settings.
+    space : Space
+        What it chooses from.
+    fixed : list of str
+        Overrides that all trials share.
+    config : ExperimentConfig
+        Composed of these.
+    run : TrackedRun
+        Parent of the trials' runs.
+    launcher : hydra.plugins.launcher.Launcher
+        Starts jobs.
+    """
+
+    study: Any
+    search: Search
+    space: Space
+    fixed: list[str]
+    config: ExperimentConfig
+    run: TrackedRun
+    launcher: Any
+
+    def prepare(self, registered: str) -> None:
+        """Mark trials of a search that died as failed; enqueue the defaults and the champion."""
+        for number in fail_orphans(self.study):
+            self._close_run(number)
+            say(f"trial {number}: failed, the search that ran it was ended; it does not count")
+        if len(counted(self.study)) >= self.search.n_trials:
+            return
+        sources = {
+            "defaults": {**self.config.flatten(), **self.config.choices},
+            "champion": _by_key(champion_values(self.run, registered)),
+        }
+        for name in self.search.enqueue:
+            values = sources[name]
+            if values and self._enqueue(name, values):
+                say(f"{name}: tried before all else")
+
+    def _enqueue(self, name: str, values: dict[str, Any]) -> bool:
+        """Enqueue a configuration if it lies in the space, and say why not otherwise."""
+        searched = {domain.key for domain in self.space.domains}
+        for group in ("model", "imbalance"):
+            mine = self.config.choices[group]
+            if group not in searched and values.get(group, mine) != mine:
+                say(f"{name}: not tried, it has {group}={values[group]}, which is not searched")
+                return False
+        try:
+            return enqueue(self.study, self.space.read(values), name)
+        except LookupError as missing:
+            say(f"{name}: not tried, the space does not hold its {missing}")
+            return False
+
+    def exhaust(self, at_once: int) -> float:
+        """Run trials until the study has as many as it shall have; return the seconds it took.
+
+        Failed trials do not count; too many of them end the search.
+        """
+        began, failures = time.perf_counter(), 0
+        at_once = self.search.n_jobs or at_once
+        while (left := self.search.n_trials - len(counted(self.study))) > 0:
+            batch = []
+            for _ in range(min(left, at_once)):
+                drawn = draw(self.study, self.space)
+                if drawn is not None:
+                    batch.append(drawn)
+            if not batch:
+                say("the sampler has nothing new to offer: the space is exhausted")
+                break
+            failures += self._run_batch(batch, at_once)
+            if failures >= self.search.max_failures:
+                say(f"given up after {failures} failed trials (search.max_failures)")
+                break
+        return time.perf_counter() - began
+
+    def _run_batch(self, batch: Sequence[tuple[Any, dict[str, Any]]], at_once: int) -> int:
+        """Run trials side by side and return how many failed."""
+        shared = job_overrides(self.fixed, at_once, self.config.threads)
+        jobs = [
+            [
+                *shared,
+                *self.space.overrides(params),
+                f"trial.number={trial.number}",
+                f"trial.study='{self.study.study_name}'",
+                f"tracking.parent={self.run.run_id}",
+            ]
+            for trial, params in batch
+        ]
+        try:
+            done = self.launcher.launch(jobs, initial_job_idx=batch[0][0].number)
+            raised = [one._return_value for one in done]
+        except Exception as error:  # noqa: BLE001 - a pool of workers may break in any way
+            raised = [error] * len(batch)
+        failed = 0
+        for (trial, params), outcome in zip(batch, raised, strict=True):
+            raised_one = isinstance(outcome, BaseException)
+            reason = first_line(outcome) if raised_one else "its worker was ended"
+            fail(self.study, trial.number, reason)  # of a finished trial the first word counts
+            failed += self._tell(trial.number, params)
+        return failed
+
+    def _tell(self, number: int, params: dict[str, Any]) -> bool:
+        """Print how a trial ended; return whether it failed."""
+        found = find(self.study, number)
+        state = {"FAIL": "failed"}.get(found.state.name, found.state.name.lower())
+        values = (
+            ", ".join(f"{value:.5g}" for value in found.values or []) if state != "failed" else ""
+        )
+        reason = found.user_attrs.get("reason", "")
+        seconds = found.duration.total_seconds() if found.duration else 0.0
+        counts = count_states(self.study)
+        say(
+            f"[{counts['complete'] + counts['pruned']}/{self.search.n_trials}] trial {number}: "
+            f"{state} {values or reason} in {seconds:.1f} s  "
+            f"{tell_params(self.space.by_key(params))}"
+        )
+        if state == "failed":
+            self._close_run(number)
+        return state == "failed"
+
+    def _close_run(self, number: int) -> None:
+        """Leave a failed trial's run in MLflow as failed, made now if the trial never began."""
+        attrs = find(self.study, number).user_attrs
+        tags = {"trial": str(number), "study": self.study.study_name, "state": "failed"}
+        tags["error"] = attrs.get("reason", "")
+        self.run.end_child(attrs.get(RUN), f"trial-{number}", attrs.get(KEYS, {}), tags)
+
+
+def _by_key(params: dict[str, str]) -> dict[str, Any]:
+    """Return a run's flat parameters with its choices under the names of their groups."""
+    chosen = {k.removeprefix("choices."): v for k, v in params.items() if k.startswith("choices.")}
+    return {**params, **chosen}

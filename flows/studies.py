@@ -1,0 +1,270 @@
+"""A study: trials until it is complete, its best scored once on the test fold, its pictures."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from jobs import jobs_at_once, shared_server
+from messages import quiet_jobs, quiet_loggers, say, show_table
+from optimizer.config import build, is_sweep, load_config
+from optimizer.config_schema import ExperimentConfig
+from optimizer.errors import ConfigError
+from optimizer.experiment import build_components
+from optimizer.io.artifacts import write_json
+from optimizer.io.experiments import open_experiment
+from optimizer.io.tracking import TrackedRun, continue_run, track_run
+from optimizer.search.export import write_experiment
+from optimizer.search.pictures import draw_study
+from optimizer.search.settings import Search
+from optimizer.search.space import Space, build_space
+from optimizer.search.storage import open_storage
+from optimizer.search.study import (
+    ENQUEUED,
+    INPUTS,
+    RUN,
+    TESTED,
+    StudySpec,
+    best_trial,
+    open_study,
+)
+from optimizer.search.summary import describe_study, frame_trials, trial_rows
+from optimizer.training import primary_metric
+from runners import Engine, open_engine
+from searching import Searching
+from steps import prepare_data, project_of
+
+DECIDING = ("data", "quality", "features", "target", "split", "model", "imbalance", "seed")
+"""Nodes of the configuration that decide what a trial scores."""
+
+ASIDE = ("model.device", "model.distributed")
+"""Keys among them that decide only where it is computed."""
+
+
+def run_study(arguments: list[str], launcher: Any, hydra_config: DictConfig) -> dict[str, Any]:
+    """Run or continue the study that the command line describes and return its record.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Overrides; sweeps among them are part of the space.
+    launcher : hydra.plugins.launcher.Launcher
+        Starts the trials.
+    hydra_config : omegaconf.DictConfig
+        Gives the directory of the sweep.
+    """
+    quiet_loggers()
+    fixed = [one for one in arguments if not is_sweep(one)]
+    config = load_config(fixed)
+    search = require_search(config)
+    space = build_space(search, [one for one in arguments if is_sweep(one)])
+    check_space(space, fixed)
+    open_storage(search.storage)
+    output = Path(hydra_config.hydra.sweep.dir)
+    output.mkdir(parents=True, exist_ok=True)
+    with shared_server(), open_engine(config.runner) as engine:
+        launcher.engine = engine
+        spec, inputs = prepare_study(config, search, space, engine)
+        study = open_study(search, spec, space, config.seed)
+        study.set_user_attr(INPUTS, [[ref.path, ref.sha256] for ref in inputs])
+        with study_run(config, study) as run:
+            study.set_user_attr(RUN, run.run_id)
+            searching = Searching(study, search, space, fixed, config, run, launcher)
+            searching.prepare(registered_name(config))
+            with quiet_jobs():
+                seconds = searching.exhaust(jobs_at_once(hydra_config, engine))
+            return finish_study(searching, spec, seconds, output)
+
+
+def require_search(config: ExperimentConfig) -> Search:
+    """Return the search of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        It has none, or the search's own settings are wrong.
+    """
+    if not config.search:
+        raise ConfigError(
+            "search",
+            seen="none",
+            allowed="lightgbm, xgboost, catboost, lstm, gru, all",
+            fix="add search=lightgbm",
+        )
+    search: Search = build(config.search, "search")
+    return search
+
+
+def check_space(space: Space, fixed: list[str]) -> None:
+    """Compose and build every choice and both ends of every range, before the first trial.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or refuses a value.
+    """
+    for overrides in space.samples():
+        build_components(load_config([*fixed, *overrides]))
+
+
+def prepare_study(
+    config: ExperimentConfig, search: Search, space: Space, engine: Engine
+) -> tuple[StudySpec, tuple[Any, Any]]:
+    """Return what the study is about and the data of its trials, computed once for all of them."""
+    parts = build_components(config)
+    inputs, _ = prepare_data(config, parts, project_of(config, parts.source.name), engine)
+    experiment = open_experiment(config, *inputs, search.folds)
+    sign = primary_metric(experiment.recipe.task)[1]
+    quality = "maximize" if sign > 0 else "minimize"
+    directions = tuple(quality if one == "quality" else "minimize" for one in search.objectives)
+    settings = deciding_values(config, space)
+    settings |= {"search.folds": str(search.folds), "data content": inputs[0].sha256[:12]}
+    target, data = config.choices["target"], parts.source.name
+    name = search.study or f"{config.choices['search']}-{target}-{data}"
+    return StudySpec(name, directions, settings), inputs
+
+
+def deciding_values(config: ExperimentConfig, space: Space) -> dict[str, str]:
+    """Return everything that is not searched and decides what a trial scores, flat."""
+    searched = {domain.key for domain in space.domains}
+    whole = {key for key in searched if "." not in key}
+    found = {}
+    for key, value in {**config.flatten(), **config.choices}.items():
+        head = key.split(".")[0]
+        if head in DECIDING and head not in whole and key not in {*searched, *ASIDE}:
+            found[key] = str(value)
+    return found
+
+
+def registered_name(config: ExperimentConfig) -> str:
+    """Return the name that models of this configuration are registered under."""
+    data = build(config.data, "data").name
+    return config.registry.name or f"{config.choices['target']}-{data}"
+
+
+def study_run(config: ExperimentConfig, study: Any) -> AbstractContextManager[TrackedRun]:
+    """Return the study's run in MLflow, opened again if the study is continued."""
+    tracking, known = config.tracking, study.user_attrs.get(RUN)
+    if known is not None:
+        return continue_run(tracking.uri, tracking.experiment, known)
+    return track_run(tracking.uri, tracking.experiment, study.study_name, tracking.parent)
+
+
+def finish_study(
+    searching: Searching, spec: StudySpec, seconds: float, output: Path
+) -> dict[str, Any]:
+    """Print and draw the study, score its best trial on the test fold and return the record."""
+    study, search, run = searching.study, searching.search, searching.run
+    record = describe_study(study, spec.directions) | {"seconds": seconds}
+    head, rows = trial_rows(study, search.objectives, spec.directions)
+    trials = frame_trials(study, search.objectives)
+    trials.to_csv(output / "trials.csv", index=False)
+    best = best_trial(study, spec.directions)
+    if best is not None:
+        show_table(f"study {study.study_name}, the best {len(rows)} trials", head, rows)
+        overrides = plain_overrides(searching, best.params)
+        record["command"] = shlex.join(["python", "flows/train.py", *overrides])
+        record |= test_best(searching, best, overrides, output)
+        if search.save:
+            told = f"Trial {best.number} of {len(trials)} of study {study.study_name}"
+            figure = f"{search.objectives[0]} {best.values[0]:.5g} on validation"
+            path = write_experiment(study.study_name, overrides, f"{told}: {figure}.")
+            record["experiment"] = path.name
+    pictures = draw_study(study, search.objectives, output)
+    write_json(output / "study.json", record)
+    for path in (*pictures, output / "trials.csv", output / "study.json"):
+        run.log_file(path)
+    counts = record["trials"]
+    run.log_metrics({f"n_{state}": count for state, count in counts.items()})
+    if best is not None:
+        run.log_metrics({"best_value": best.values[0]})
+    tell_study(record, search, searching.config, output)
+    return record
+
+
+def plain_overrides(searching: Searching, params: dict[str, Any] | None) -> list[str]:
+    """Return a trial as overrides of a plain training; without parameters, the defaults."""
+    kept = [one for one in searching.fixed if not one.lstrip("+").startswith(("search", "runner"))]
+    searched = [] if params is None else searching.space.overrides(params)
+    named = {one.split("=")[0].lstrip("+") for one in (*kept, *searched)}
+    # The model of a search is part of it, also where it is not among its parameters.
+    model = [] if "model" in named else [f"model={searching.config.choices['model']}"]
+    return [*kept, *model, *searched]
+
+
+def test_best(
+    searching: Searching, best: Any, overrides: list[str], output: Path
+) -> dict[str, Any]:
+    """Fit the best configuration anew and score it on the test fold, once for each best trial."""
+    from train import train_flow
+
+    study = searching.study
+    tested = dict(study.user_attrs.get(TESTED, {}))
+    if str(best.number) not in tested:
+        home = output / "best"
+        home.mkdir(exist_ok=True)
+        own = best.user_attrs.get(ENQUEUED) == "defaults"
+        rival = None if own else plain_overrides(searching, None)
+        parent = f"tracking.parent={searching.run.run_id}"
+        tested[str(best.number)] = _test_record(train_flow([*overrides, parent], str(home), rival))
+        study.set_user_attr(TESTED, tested)
+    return {"test": tested[str(best.number)], "looks_at_test": len(tested)}
+
+
+def _test_record(done: dict[str, Any]) -> dict[str, Any]:
+    """Return what a study keeps of its best trial's training."""
+    metric, against = done["metric"], done.get("against_defaults")
+    record = {"metric": metric, "run_id": done["run_id"], "value": done["model"][metric]}
+    for bound in ("lower", "upper"):
+        record[bound] = done["model"].get(f"{metric}_{bound}")
+    if against is not None:
+        record |= {"defaults": against["figures"][metric], "difference": against["difference"]}
+    return record
+
+
+def tell_study(record: dict[str, Any], search: Search, config: ExperimentConfig, at: Path) -> None:
+    """Print what was tried, what came of it on validation and on test, and what to do next."""
+    counts = record["trials"]
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    say(
+        f"study {record['study']}: {sum(counts.values())} trials tried ({told}), "
+        f"{record['seconds']:.0f} s in this run",
+    )
+    if "best" not in record:
+        say("no trial was completed: nothing to choose")
+        return
+    best, test = record["best"], record["test"]
+    validation = best["values"][0]
+    others = [f"{one} {record[one]:.5g}" for one in ("defaults", "champion") if one in record]
+    say(f"best: trial {best['trial']}, validation {validation:.5g} ({', '.join(others) or '-'})")
+    if search.objectives[0] == "quality":
+        gap = test["value"] - validation
+        say(
+            f"test fold, seen by {record['looks_at_test']} configuration(s) of this study: "
+            f"{test['metric']} {test['value']:.5g}, {gap:+.5g} from validation; "
+            + tell_against(test)
+        )
+    say(record["command"])
+    if "experiment" in record:
+        say(f"the same: python flows/train.py experiment={Path(record['experiment']).stem}")
+    say(f"pictures: {at / 'study.html'}; run {config.tracking.uri}")
+
+
+def tell_against(test: dict[str, Any]) -> str:
+    """Return one line: the best trial against the defaults on the test fold."""
+    difference = test.get("difference")
+    if difference is None:
+        return "the defaults were not beaten on validation"
+    parts = [
+        f"{key.replace('_', ' ')} {value:+.4f} "
+        f"[{difference.get(f'{key}_lower') or float('nan'):+.4f}, "
+        f"{difference.get(f'{key}_upper') or float('nan'):+.4f}]"
+        for key, value in difference.items()
+        if key.startswith(("average_precision_gain", "pinball_change"))
+        and not key.endswith(("_lower", "_upper"))
+    ]
+    return f"defaults {test['defaults']:.5g}: {', '.join(parts)}"

@@ -1,0 +1,110 @@
+"""One trial of a search: trained and scored on validation folds, told to study and MLflow."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import cloudpickle
+from prefect import flow
+
+from messages import first_line, quiet_loggers
+from optimizer.config import build, load_config
+from optimizer.config_schema import ExperimentConfig
+from optimizer.experiment import build_components
+from optimizer.io.artifacts import ArtifactRef
+from optimizer.io.experiments import open_experiment
+from optimizer.io.tracking import TrackedRun, track_run
+from optimizer.models.watch import TrainingStopped, Watch
+from optimizer.samples import ForecastTask
+from optimizer.search.reporter import Reporter
+from optimizer.search.settings import Search
+from optimizer.search.study import FIT_SECONDS, INPUTS, KEYS, RUN, attach, fail, load_study, tell
+from optimizer.training import fit_uncalibrated, score_validation
+
+
+def run_trial(overrides: list[str], output_dir: str) -> dict[str, Any]:
+    """Run a trial within its time and tell the study how it ended.
+
+    Returns
+    -------
+    dict
+        ``number``, ``state`` (complete, pruned or failed), ``values`` and ``reason``.
+    """
+    del output_dir  # a trial leaves its figures in the study and in MLflow
+    config = load_config(overrides)
+    search: Search = build(config.search, "search")
+    study = load_study(search, str(config.trial.study))
+    number = int(config.trial.number or 0)
+    bound = trial_flow.with_options(timeout_seconds=search.timeout_seconds)
+    state = bound(overrides, return_state=True)
+    if state.is_completed():
+        return dict(state.result())
+    late = state.name == "TimedOut"
+    error = state.result(raise_on_failure=False)
+    reason = f"longer than {search.trial_timeout}" if late else first_line(error)
+    fail(study, number, reason)
+    return {"number": number, "state": "failed", "values": None, "reason": reason}
+
+
+@flow(name="trial", flow_run_name="trial", validate_parameters=False)
+def trial_flow(overrides: list[str]) -> dict[str, Any]:
+    """Train on each validation fold; the test rows are never read."""
+    quiet_loggers()
+    config = load_config(overrides)
+    search: Search = build(config.search, "search")
+    study = load_study(search, str(config.trial.study))
+    trial = attach(study, int(config.trial.number or 0))
+    tracking, name = config.tracking, f"trial-{trial.number}"
+    with track_run(tracking.uri, tracking.experiment, name, tracking.parent) as run:
+        run.replace(trial.user_attrs.get(RUN))
+        trial.set_user_attr(RUN, run.run_id)
+        run.log_params(trial.user_attrs[KEYS])
+        run.set_tags({"trial": str(trial.number), "study": study.study_name, "state": "running"})
+        try:
+            values = score_trial(config, search, study, trial, run)
+        except TrainingStopped as stopped:
+            outcome = {"state": stopped.reason, "values": None, "reason": ""}
+        else:
+            outcome = {"state": "complete", "values": values, "reason": ""}
+        tell(study, trial.number, outcome["state"], outcome["values"])
+        run.set_tags({"state": str(outcome["state"])})
+    if outcome["state"] == "pruned":
+        run.end("KILLED", {})
+    return {"number": trial.number, **outcome}
+
+
+def score_trial(
+    config: ExperimentConfig, search: Search, study: Any, trial: Any, run: TrackedRun
+) -> list[float]:
+    """Return the objectives of a trial: means over the folds."""
+    validated, features = (ArtifactRef(*ref) for ref in study.user_attrs[INPUTS])
+    experiment = open_experiment(config, validated, features, search.folds)
+    parts = build_components(config)
+    several = isinstance(experiment.recipe.task, ForecastTask) and "model" in trial.user_attrs[KEYS]
+    reporter = Reporter(trial, search, prunes=not several)
+    watch = Watch(reporter.tell) if search.prunes else Watch()
+    scores, seconds, sizes = [], 0.0, []
+    try:
+        for index, fold in enumerate(experiment.folds):
+            part = watch.part(index, len(experiment.folds))
+            runtime = replace(experiment.recipe.runtime, watch=part, progress=False)
+            recipe = replace(experiment.recipe, runtime=runtime)
+            model = parts.model if index == 0 else build(config.model, "model")
+            began = time.perf_counter()
+            trained, _ = fit_uncalibrated(config.choices["model"], model, fold, recipe)
+            seconds += time.perf_counter() - began
+            scores.append(score_validation(trained, fold))
+            sizes.append(len(cloudpickle.dumps(trained)))
+    finally:
+        run.log_history("progress", reporter.history)
+    found = {
+        "quality": sum(scores) / len(scores),
+        "seconds": seconds,
+        "size": sum(sizes) / len(sizes),
+    }
+    trial.set_user_attr(FIT_SECONDS, seconds)
+    folds = {f"fold_{index}": score for index, score in enumerate(scores)}
+    run.log_metrics({**found, **folds, "value": found[search.objectives[0]]})
+    return [found[name] for name in search.objectives]

@@ -1,0 +1,51 @@
+"""From a training's progress to the steps of an Optuna trial."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from optimizer.models.watch import TrainingStopped
+from optimizer.search.settings import Search
+from optimizer.search.study import ENQUEUED
+
+
+class Reporter:
+    """Reports at evenly spaced shares of the work and stops a trial that the pruner gives up.
+
+    What was enqueued is never pruned: all else is to be compared with it.
+
+    Parameters
+    ----------
+    trial : optuna.Trial
+        Of the study.
+    search : Search
+        How often to report.
+    prunes : bool
+        Whether the figures can be compared with those of the other trials.
+    """
+
+    def __init__(self, trial: Any, search: Search, *, prunes: bool) -> None:
+        self.trial = trial
+        self.steps = search.reports * search.folds
+        self.prunes = prunes and ENQUEUED not in trial.user_attrs
+        self.history: list[tuple[int, float]] = []
+
+    def tell(self, share: float, value: float) -> None:
+        """Report a value unless one of the same step was reported.
+
+        Raises
+        ------
+        TrainingStopped
+            The pruner gives the trial up.
+        """
+        step = math.floor(share * self.steps + 1e-9)
+        if step < 1 or (self.history and step <= self.history[-1][0]):
+            return
+        self.history.append((step, value))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a trial begun again repeats its steps
+            self.trial.report(value, step)
+        if self.prunes and self.trial.should_prune():
+            raise TrainingStopped("pruned")
