@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from messages import hide_links, quiet_loggers
+from messages import NO_PAGES, quiet_loggers
 from optimizer.config import load_config
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
@@ -100,10 +100,10 @@ def shared_server() -> Iterator[None]:
 
     server = SubprocessASGIServer()
     server.start()
-    os.environ["PREFECT_API_URL"] = server.api_url
-    hide_links()  # it has no pages to show
+    os.environ |= {"PREFECT_API_URL": server.api_url, NO_PAGES: "1"}
     try:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield
     finally:
-        del os.environ["PREFECT_API_URL"]  # the server itself stops with the process
+        for name in ("PREFECT_API_URL", NO_PAGES):  # the server itself stops with the process
+            del os.environ[name]

@@ -19,6 +19,8 @@ from optimizer.samples import EventTask, Task
 from optimizer.summary import table_rows, tell_difference, tell_warnings
 
 LEFT_TO_HYDRA = ("-m", "--multirun", "--cfg", "-c", "--help", "-h", "--hydra-help", "--info", "-i")
+NO_PAGES = "OPTIMIZER_SERVER_WITHOUT_PAGES"
+"""Set where the Prefect server at hand has nothing to look at; jobs in other processes read it."""
 RUN_SUFFIX = re.compile(r"-(\d+|[0-9a-f]{3})$")
 """What Prefect appends to the name of a task for one of its runs."""
 PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -69,14 +71,12 @@ def command_overrides() -> list[str]:
 class _Voice(logging.Filter):
     """Puts the task's name before its states, and leaves a user's error to be told once."""
 
-    hides_links = False
-
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, OptimizerError) and not wants_traceback():
             return False
         text = record.getMessage()
-        if self.hides_links and text.startswith("View at"):
+        if NO_PAGES in os.environ and text.startswith("View at"):
             return False
         if "Finished in state Failed" in text and not wants_traceback():
             text = "Finished in state Failed()"
@@ -105,11 +105,6 @@ def quiet_jobs() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def hide_links() -> None:
-    """Do not tell where a flow run can be looked at: the server at hand has no pages."""
-    _Voice.hides_links = True
 
 
 def quiet_loggers() -> None:

@@ -14,7 +14,17 @@ from optimizer.io.registry import champion_values
 from optimizer.io.tracking import TrackedRun
 from optimizer.search.settings import Search
 from optimizer.search.space import Space
-from optimizer.search.study import KEYS, RUN, counted, draw, enqueue, fail, fail_orphans, find
+from optimizer.search.study import (
+    KEYS,
+    REASON,
+    RUN,
+    counted,
+    draw,
+    enqueue,
+    fail,
+    fail_orphans,
+    find,
+)
 from optimizer.search.summary import count_states, tell_params
 
 
@@ -130,15 +140,15 @@ class Searching:
         """Print how a trial ended; return whether it failed."""
         found = find(self.study, number)
         state = {"FAIL": "failed"}.get(found.state.name, found.state.name.lower())
-        values = (
-            ", ".join(f"{value:.5g}" for value in found.values or []) if state != "failed" else ""
-        )
-        reason = found.user_attrs.get("reason", "")
+        told = ", ".join(f"{value:.5g}" for value in found.values or [])
+        if state == "pruned":
+            share = (found.last_step or 0) / (self.search.reports * self.search.folds)
+            told = f"after {share:.0%} of its training"
         seconds = found.duration.total_seconds() if found.duration else 0.0
         counts = count_states(self.study)
         say(
             f"[{counts['complete'] + counts['pruned']}/{self.search.n_trials}] trial {number}: "
-            f"{state} {values or reason} in {seconds:.1f} s  "
+            f"{state} {told or found.user_attrs.get(REASON, '')} in {seconds:.1f} s  "
             f"{tell_params(self.space.by_key(params))}"
         )
         if state == "failed":
@@ -149,7 +159,7 @@ class Searching:
         """Leave a failed trial's run in MLflow as failed, made now if the trial never began."""
         attrs = find(self.study, number).user_attrs
         tags = {"trial": str(number), "study": self.study.study_name, "state": "failed"}
-        tags["error"] = attrs.get("reason", "")
+        tags["error"] = attrs.get(REASON, "")
         self.run.end_child(attrs.get(RUN), f"trial-{number}", attrs.get(KEYS, {}), tags)
 
 

@@ -165,7 +165,9 @@ def finish_study(
     trials.to_csv(output / "trials.csv", index=False)
     best = best_trial(study, spec.directions)
     if best is not None:
-        show_table(f"study {study.study_name}, the best {len(rows)} trials", head, rows)
+        front = ", * on the Pareto front" if len(search.objectives) > 1 else ""
+        title = f"study {study.study_name}, the best {len(rows)} complete trials{front}"
+        show_table(title, head, rows)
         overrides = plain_overrides(searching, best.params)
         record["command"] = shlex.join(["python", "flows/train.py", *overrides])
         record |= test_best(searching, best, overrides, output)
@@ -210,7 +212,9 @@ def test_best(
         own = best.user_attrs.get(ENQUEUED) == "defaults"
         rival = None if own else plain_overrides(searching, None)
         parent = f"tracking.parent={searching.run.run_id}"
-        tested[str(best.number)] = _test_record(train_flow([*overrides, parent], str(home), rival))
+        done = train_flow([*overrides, parent], str(home), rival)
+        tested[str(best.number)] = _test_record(done)
+        searching.run.tag_child(done["run_id"], {"state": "tested", "of_trial": str(best.number)})
         study.set_user_attr(TESTED, tested)
     return {"test": tested[str(best.number)], "looks_at_test": len(tested)}
 

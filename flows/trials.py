@@ -9,7 +9,7 @@ from typing import Any
 import cloudpickle
 from prefect import flow
 
-from messages import first_line, quiet_loggers
+from messages import first_line, quiet_jobs, quiet_loggers
 from optimizer.config import build, load_config
 from optimizer.config_schema import ExperimentConfig
 from optimizer.experiment import build_components
@@ -38,7 +38,8 @@ def run_trial(overrides: list[str], output_dir: str) -> dict[str, Any]:
     study = load_study(search, str(config.trial.study))
     number = int(config.trial.number or 0)
     bound = trial_flow.with_options(timeout_seconds=search.timeout_seconds)
-    state = bound(overrides, return_state=True)
+    with quiet_jobs():
+        state = bound(overrides, return_state=True)
     if state.is_completed():
         return dict(state.result())
     late = state.name == "TimedOut"

@@ -69,12 +69,14 @@ def _compose(overrides: list[str]) -> Any:
     """Return the composed configuration, also while Hydra's own command line is running."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.utils import JobRuntime
 
     with _ALONE:
         running = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            name = JobRuntime.instance().get("name")  # of the command that runs, kept as it is
+            with initialize_config_dir(str(CONF_DIR), job_name=name, version_base="1.3"):
                 return compose("config", overrides=overrides, return_hydra_config=True)
         finally:
             GlobalHydra.instance().hydra = running

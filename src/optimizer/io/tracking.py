@@ -97,6 +97,10 @@ class TrackedRun:
             TrackedRun(run_id, self.experiment_id, self.client).log_params(params)
         TrackedRun(run_id, self.experiment_id, self.client).end("FAILED", tags)
 
+    def tag_child(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a nested run."""
+        TrackedRun(run_id, self.experiment_id, self.client).set_tags(tags)
+
     def close_orphans(self) -> None:
         """Close nested runs that nobody works on any more: their worker was ended."""
         for child in self.children():

@@ -19,7 +19,7 @@ from optimizer.search.study import (
 
 Row = tuple[str, ...]
 COLUMNS = 7
-"""Parameters up to which each has a column of its own."""
+"""Objectives and parameters up to which each parameter has a column of its own."""
 
 
 def count_states(study: Any) -> dict[str, int]:
@@ -64,7 +64,7 @@ def trial_rows(
     front = {trial.number for trial in study.best_trials} if len(objectives) > 1 else set()
     shown = done[:most]
     keys = list(dict.fromkeys(key for trial in shown for key in trial.user_attrs.get(KEYS, {})))
-    apart = len(keys) <= COLUMNS
+    apart = len(keys) + len(objectives) <= COLUMNS
     names = [key.removeprefix("model.") for key in keys] if apart else ["values"]
     rows: list[Row] = []
     for trial in shown:
