@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from jobs import jobs_at_once, shared_server
 from messages import quiet_jobs, quiet_loggers, say, show_table
-from optimizer.config import build, is_sweep, load_config
+from optimizer.config import build, load_config
+from optimizer.config_grammar import is_sweep
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
 from optimizer.experiment import build_components

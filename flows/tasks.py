@@ -178,6 +178,18 @@ def fit(
     return fit_model(name, build(node, key), experiment.folds[fold], recipe, adjust=own)
 
 
+@task(name="replay-policy", task_run_name="replay-{name}-0", cache_policy=NO_CACHE)
+def replay(
+    name: str, node: dict[str, Any], config: ExperimentConfig, validated: ArtifactRef
+) -> Any:
+    """Replay one right-sizing policy over the telemetry, opened by reference."""
+    from optimizer.rightsizing.backtest import replay_named
+
+    rules = build(config.replay, "replay")
+    usage = rules.usage(load_panel(validated), config.backtest.resource)
+    return replay_named(name, build(node, f"policy {name}"), rules, usage)
+
+
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(*args: Any) -> Any:
     """Compare the model with the baselines on the test fold."""

@@ -1,6 +1,6 @@
 """Configuration: compose the yaml choices, check every key, build the components.
 
-The only module of the package that knows Hydra and OmegaConf.
+With :mod:`optimizer.config_grammar` the only module of the package that knows Hydra and OmegaConf.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from typing import Any
 
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError, OptimizerError
-from optimizer.search.domains import Domain, bad_domain, interval_domain, range_domain
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("data", "features", "target", "split", "model", "imbalance")
 """The choices that name an experiment."""
-NODES = ("data", "quality", "target", "split", "model", "imbalance", "evaluation", "store")
+NODES = (
+    "data",
+    "quality",
+    "target",
+    "split",
+    "model",
+    "imbalance",
+    "evaluation",
+    "store",
+    "replay",
+)
 """Keys of one component each."""
 _ALONE = Lock()  # Hydra keeps what it composes from in one place for all threads
 
@@ -82,64 +91,9 @@ def _compose(overrides: list[str]) -> Any:
             GlobalHydra.instance().hydra = running
 
 
-def parse_sweep(key: str, text: str, home: str = "") -> Domain:
-    """Return the values that a text of Hydra's sweep grammar stands for.
-
-    Parameters
-    ----------
-    key : str
-        Key of the override.
-    text : str
-        ``interval(a, b)``, ``int(interval(a, b))``, ``range(a, b, step)`` (b excluded),
-        ``choice(x, y)`` or ``tag(log, ...)`` of the numeric ones.
-    home : str
-        Where the text stands, for messages.
-
-    Raises
-    ------
-    ConfigError
-        No such text, or a range without a value.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    offender = f"{home or key}={text}"
-    try:
-        override = OverridesParser.create().parse_override(f"{key}={text}")
-        swept: Any = override.value()
-    except HydraException as error:
-        raise bad_domain(offender, text, str(error).splitlines()[0]) from error
-    kind = type(swept).__name__
-    if kind == "ChoiceSweep":
-        return Domain(key, choices=tuple(map(str, override.sweep_string_iterator())))
-    if kind == "RangeSweep":
-        return range_domain(key, offender, (swept.start, swept.stop, swept.step), swept.tags)
-    if kind == "IntervalSweep":
-        return interval_domain(key, offender, (swept.start, swept.end), swept.tags)
-    raise bad_domain(offender, text, "no sweep")
-
-
-def parse_value(override: str) -> tuple[str, Any]:
-    """Return key and value of an override as plain values."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
-
-    parsed = OverridesParser.create().parse_override(override)
-    key = parsed.get_key_element().lstrip("+~")
-    node = OmegaConf.create({"value": parsed.value()})
-    plain: Any = OmegaConf.to_container(node, resolve=False)
-    return key, plain["value"]
-
-
-def is_sweep(override: str) -> bool:
-    """Tell whether an override stands for several values."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        return bool(OverridesParser.create().parse_override(override).is_sweep_override())
-    except HydraException:
-        return False
+def list_choices(group: str) -> tuple[str, ...]:
+    """Return the names of a group's choices, those of its own directory."""
+    return tuple(sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")))
 
 
 def preset(group: str, choice: str) -> dict[str, Any]:

@@ -41,6 +41,14 @@ class Runner:
 
 
 @dataclass
+class Backtest:
+    """Which resource and which policies are replayed; all policies if absent."""
+
+    resource: str = "cpu"
+    policies: list[str] | None = None
+
+
+@dataclass
 class Trial:
     """Which trial of the search a job is; None for none."""
 
@@ -89,6 +97,10 @@ class ExperimentConfig:
         ``_target_`` and arguments of the search; empty without one.
     runner : Runner
         What work fans out on.
+    replay : dict
+        ``_target_`` and arguments of the replay of right-sizing policies.
+    backtest : Backtest
+        What `flows/backtest.py` replays.
     trial : Trial
         Set by a search for its jobs.
     choices : dict
@@ -108,6 +120,8 @@ class ExperimentConfig:
     backfill: Backfill = field(default_factory=Backfill)
     search: dict[str, Any] = field(default_factory=dict)
     runner: Runner = field(default_factory=Runner)
+    replay: dict[str, Any] = field(default_factory=dict)
+    backtest: Backtest = field(default_factory=Backtest)
     trial: Trial = field(default_factory=Trial)
     seed: int = 7
     threads: int | None = None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "optimizer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NEVER = {"prefect", "flows", "feature_repo", "steps", "tasks"}
-ONLY_IN = {"mlflow": "io/", "feast": "io/", "hydra": "config.py", "omegaconf": "config.py"}
+ONLY_IN = {"mlflow": "io/", "feast": "io/", "hydra": "config", "omegaconf": "config"}
 HEAVY = {
     "torch", "pytorch_lightning", "great_expectations", "sklearn", "imblearn", "xgboost",
     "lightgbm", "catboost", "matplotlib", "mlflow", "feast", "polars",

@@ -7,7 +7,8 @@ from typing import Any
 import optuna
 import pytest
 
-from optimizer.config import is_sweep, load_config, parse_sweep, parse_value
+from optimizer.config import load_config
+from optimizer.config_grammar import is_sweep, parse_sweep, parse_value
 from optimizer.errors import ConfigError
 from optimizer.search.domains import Domain
 from optimizer.search.settings import Search

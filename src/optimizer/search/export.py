@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from optimizer.config import CONF_DIR, parse_value
+from optimizer.config import CONF_DIR
+from optimizer.config_grammar import parse_value
 from optimizer.errors import ConfigError
 
 

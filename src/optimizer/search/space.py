@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optimizer.config import parse_sweep
+from optimizer.config_grammar import parse_sweep
 from optimizer.errors import ConfigError
 from optimizer.search.domains import Domain
 from optimizer.search.settings import Search

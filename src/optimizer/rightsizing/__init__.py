@@ -1,0 +1,1 @@
+"""Right-sizing: policies that request resources, and the replay that proves them."""

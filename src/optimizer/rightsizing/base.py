@@ -1,0 +1,89 @@
+"""What a policy is given and gives back: past usage in, requests out, never a look ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray
+
+CPU, MEMORY = "cpu", "memory"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What every service used of one resource, on a regular clock.
+
+    Parameters
+    ----------
+    resource : str
+        ``"cpu"`` (cores) or ``"memory"`` (GiB).
+    values : numpy.ndarray
+        float32, shape ``(n_services, n_steps)``, in the resource's unit; NaN where unobserved.
+    capacity : numpy.ndarray
+        float32, shape ``(n_services,)``: what is requested today, in the same unit.
+    timestamps : numpy.ndarray
+        datetime64[us] UTC, shape ``(n_steps,)``: the END of each step.
+    step : pandas.Timedelta
+        Distance of the timestamps.
+    services : tuple of str
+        ``service_id`` of each row.
+    """
+
+    resource: str
+    values: FloatArray
+    capacity: FloatArray
+    timestamps: NDArray[np.datetime64]
+    step: pd.Timedelta
+    services: tuple[str, ...]
+
+    @property
+    def n_services(self) -> int:
+        """Number of services."""
+        return len(self.services)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps."""
+        return int(self.values.shape[1])
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Says what each service should request until the next cutoff.
+
+    A policy reads ``usage.values[:, :cutoff]`` for a cutoff and nothing later (only
+    ``peak_oracle`` does). It is asked for many cutoffs and many values of its own knob at once,
+    so that it can share what they have in common.
+    """
+
+    @property
+    def knob(self) -> str:
+        """Name of the argument that trades cost against risk."""
+        ...
+
+    @property
+    def setting(self) -> float:
+        """The configured value of the knob."""
+        ...
+
+    @property
+    def knobs(self) -> tuple[float, ...]:
+        """Values of the knob that span its frontier, ascending; the configured one among them."""
+        ...
+
+    def request(
+        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
+    ) -> FloatArray:
+        """Return requests in the resource's unit, shape ``(n_knobs, n_cutoffs, n_services)``.
+
+        A cutoff is the index of the first step that is not known yet; the request holds from
+        there to the next cutoff (the last one for as long as the one before). NaN where the
+        history does not suffice: the caller then keeps the present capacity.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""What the rules share of the past: how much of it there is, and its maximum."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray, IntArray
+
+
+def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
+    """Return how many steps were observed before each cutoff.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    cutoffs : numpy.ndarray
+        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, shape ``(n_cutoffs, n_services)``.
+    """
+    counts = np.zeros((len(values), values.shape[1] + 1), dtype=np.int32)
+    np.cumsum(~np.isnan(values), axis=1, out=counts[:, 1:])
+    return counts[:, cutoffs].T
+
+
+def past_max(values: FloatArray, cutoffs: NDArray[np.int64], window: int) -> FloatArray:
+    """Return the maximum observed in the window before each cutoff.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    cutoffs : numpy.ndarray
+        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
+    window : int
+        Steps that count.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed.
+    """
+    found = np.empty((len(cutoffs), len(values)), dtype=np.float32)
+    for index, cutoff in enumerate(cutoffs):
+        found[index] = peak(values[:, max(0, cutoff - window) : cutoff])
+    return found
+
+
+def peak(values: FloatArray) -> FloatArray:
+    """Return the maximum observed per service, shape ``(n_services,)``, NaN without any."""
+    highest: FloatArray = np.fmax.reduce(values, axis=1, initial=np.float32(np.nan))
+    return highest

@@ -1,0 +1,96 @@
+"""Pictures of a replay: cost against risk, and one service's requests over its usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.evaluation.plots_style import (
+    BLACK,
+    DASHES,
+    GREY,
+    SERIES,
+    legend_outside,
+    new_figure,
+)
+from optimizer.rightsizing.backtest import ORACLE, STATIC, PolicyReplay
+from optimizer.rightsizing.base import CPU, Usage
+from optimizer.rightsizing.replay_metrics import replay_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+UNITS = {CPU: "cores"}
+COLOURS = tuple(colour for colour in SERIES if colour != BLACK)
+"""Black is left to the oracle."""
+
+
+def plot_frontiers(found: Mapping[str, PolicyReplay]) -> Figure:
+    """Return cost against the violation rate, one line per policy, its own setting marked."""
+    figure, (axis,) = new_figure(width=9.5, height=6.0)
+    swept = [name for name in found if name not in (ORACLE, STATIC)]
+    for index, name in enumerate(swept):
+        one = found[name]
+        figures = replay_metrics(one.sums.pooled())
+        rate, cost = figures["violation_rate"][:, 0], figures["cost_vs_oracle"][:, 0]
+        shown = rate > 0
+        color, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
+        axis.plot(100 * rate[shown], cost[shown], color=color, linestyle=dash, label=name)
+        if shown[one.configured]:
+            place = 100 * rate[one.configured], cost[one.configured]
+            axis.plot(*place, marker="o", color=color, linestyle="none")
+    axis.axhline(1.0, color=GREY, linewidth=0.8)
+    axis.set_xscale("log")
+    axis.set(
+        title="Cost against risk; a dot is the configured setting, 1 is perfect foresight",
+        xlabel="Steps with usage above the request (%)",
+        ylabel="Requests as a multiple of the peak oracle's",
+    )
+    top = np.nanquantile(_all_costs(found, swept), 0.9) if swept else 2.0
+    axis.set_ylim(0.0, max(2.0, float(top)))
+    legend_outside(axis)
+    return figure
+
+
+def plot_requests(
+    found: Mapping[str, PolicyReplay], usage: Usage, cutoffs: NDArray[np.int64], service: int
+) -> Figure:
+    """Return one service's usage and what each policy requested at its configured setting."""
+    figure, (axis,) = new_figure(width=11.0, height=5.0)
+    moments = usage.timestamps[cutoffs[0] :]
+    axis.plot(
+        moments, usage.values[service, cutoffs[0] :], color=GREY, linewidth=0.6, label="usage"
+    )
+    for index, (name, one) in enumerate(found.items()):
+        target = one.requests[one.configured, :, service]
+        axis.step(
+            usage.timestamps[cutoffs],
+            target,
+            where="post",
+            color=BLACK if name == ORACLE else COLOURS[index % len(COLOURS)],
+            linestyle=DASHES[index % len(DASHES)],
+            linewidth=1.2,
+            label=name,
+        )
+    unit = UNITS.get(usage.resource, "GiB")
+    axis.set(title=f"{usage.services[service]}: requests over usage", ylabel=unit)
+    axis.tick_params(axis="x", rotation=30)
+    legend_outside(axis)
+    return figure
+
+
+def busiest_service(usage: Usage, cutoffs: NDArray[np.int64]) -> int:
+    """Return the service whose usage varies most over the replay, in its own capacity."""
+    part = usage.values[:, cutoffs[0] :] / usage.capacity[:, None]
+    seen = ~np.isnan(part)
+    mean = np.where(seen, part, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    spread = np.where(seen, (part - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    return int(np.argmax(spread))
+
+
+def _all_costs(found: Mapping[str, PolicyReplay], names: list[str]) -> NDArray[np.float64]:
+    costs = [replay_metrics(found[name].sums.pooled())["cost_vs_oracle"][:, 0] for name in names]
+    return np.concatenate(costs)

@@ -1,0 +1,206 @@
+"""The replay: what every policy would have requested over the past, under the same rules.
+
+Every few hours each policy is asked for requests, from what was known then. A request holds
+until the next cutoff. What it cost and what it missed is counted in
+:mod:`optimizer.rightsizing.replay_sums`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.durations import count_steps, format_duration, parse_duration
+from optimizer.errors import ConfigError, InsufficientHistoryError
+from optimizer.features.panel import FloatArray, Panel
+from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.replay_intervals import past_peaks
+from optimizer.rightsizing.usage import usage_of
+
+FLOOR = 0.01
+"""Cores or GiB; no request is lower."""
+HEADROOM = 1.05
+"""No request is higher than so many times the capacity, unless usage has been."""
+
+
+class Clock(Protocol):
+    """What a panel and a usage have in common."""
+
+    @property
+    def timestamps(self) -> NDArray[np.datetime64]:
+        """END of each step, UTC."""
+        ...
+
+    @property
+    def step(self) -> pd.Timedelta:
+        """Length of a step."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps."""
+        ...
+
+
+@dataclass(frozen=True)
+class Replay:
+    """When policies are asked, and the limits that all their requests are held to.
+
+    Parameters
+    ----------
+    every : str
+        Distance of the cutoffs, rounded to whole steps.
+    period : str
+        How much of the newest past to replay, at most.
+    least_history : str
+        How much has to lie before the first cutoff.
+    floor : float
+        Least request in cores or GiB, > 0.
+    headroom : float
+        Highest request as a multiple of the capacity, >= 1; usage seen before a cutoff raises it.
+    """
+
+    every: str = "6h"
+    period: str = "28d"
+    least_history: str = "7d"
+    floor: float = FLOOR
+    headroom: float = HEADROOM
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("every", "period", "least_history"):
+            parse_duration(getattr(self, name), f"replay.{name}")
+        for name, least in (("floor", 1e-6), ("headroom", 1.0)):
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(
+                    f"replay.{name}",
+                    seen=value,
+                    allowed=f"{least:g} or more",
+                    fix=f"set replay.{name}={FLOOR if name == 'floor' else HEADROOM}",
+                )
+
+    def cutoffs(self, clock: Clock) -> NDArray[np.int64]:
+        """Return the cutoffs, ascending: each is the first step that is not known yet.
+
+        They lie on whole multiples of ``every`` since 1970 (6 h: 00, 06, 12 and 18 o'clock
+        UTC), so that telemetry that goes on does not move them, and every interval is whole.
+
+        Parameters
+        ----------
+        clock : Panel or Usage
+            Gives the timestamps.
+
+        Raises
+        ------
+        InsufficientHistoryError
+            Not one interval fits behind ``least_history``.
+        """
+        size, period, least = (
+            count_steps(parse_duration(text, "replay"), clock.step)
+            for text in (self.every, self.period, self.least_history)
+        )
+        ends = clock.timestamps.astype("datetime64[us]").astype(np.int64)
+        turn = ends // (clock.step // pd.Timedelta(1, "us"))
+        found = np.flatnonzero(turn % size == 0) + 1
+        first = max(least, clock.n_steps - period)
+        found = found[(found >= first) & (found + size <= clock.n_steps)]
+        if len(found) == 0:
+            raise InsufficientHistoryError(
+                "telemetry",
+                seen=format_duration(clock.n_steps * clock.step),
+                allowed=f"{self.least_history} before the first cutoff and {self.every} after it",
+                fix="give more history, or set a shorter replay.least_history or replay.every",
+            )
+        return found.astype(np.int64)
+
+    def usage(self, panel: Panel, resource: str) -> Usage:
+        """Return the usage to replay over; its capacities are those of the first cutoff.
+
+        See :func:`optimizer.rightsizing.usage.usage_of`.
+        """
+        return usage_of(panel, resource, before=int(self.cutoffs(panel)[0]))
+
+    def requests(
+        self,
+        policy: Policy,
+        usage: Usage,
+        knobs: Sequence[float] | None = None,
+        *,
+        capped: bool = True,
+    ) -> FloatArray:
+        """Return a policy's requests at all cutoffs: :func:`replay_policy` with these settings.
+
+        Parameters
+        ----------
+        policy : Policy
+            Is asked once.
+        usage : Usage
+            From :meth:`usage`.
+        knobs : sequence of float, optional
+            The policy's own by default.
+        capped : bool
+            False for the peak oracle alone: it knows of bursts that nobody has seen yet.
+        """
+        return replay_policy(
+            policy,
+            usage,
+            self.cutoffs(usage),
+            policy.knobs if knobs is None else knobs,
+            floor=self.floor,
+            headroom=self.headroom if capped else None,
+        )
+
+
+def replay_policy(
+    policy: Policy,
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    knobs: Sequence[float],
+    *,
+    floor: float = FLOOR,
+    headroom: float | None = HEADROOM,
+) -> FloatArray:
+    """Return what a policy requests, held to the rules that are common to all.
+
+    Parameters
+    ----------
+    policy : Policy
+        Is asked once, for all cutoffs and knobs.
+    usage : Usage
+        Of all services; the policy reads what lies before each cutoff.
+    cutoffs : numpy.ndarray
+        int64, ascending.
+    knobs : sequence of float
+        Values of the policy's knob.
+    floor : float
+        Least request in cores or GiB.
+    headroom : float, optional
+        No request is above ``max(headroom * capacity, highest usage before the cutoff)``. None:
+        no such limit, for the peak oracle.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_knobs, n_cutoffs, n_services)``, never NaN: where the policy does not
+        know, the present capacity stays.
+
+    Raises
+    ------
+    ValueError
+        The policy's answer is not of that shape.
+    """
+    asked = policy.request(usage, cutoffs, knobs)
+    shape = (len(knobs), len(cutoffs), usage.n_services)
+    if asked.shape != shape:
+        raise ValueError(f"{type(policy).__name__} answers in shape {asked.shape}, not {shape}")
+    wanted = np.where(np.isnan(asked), usage.capacity, asked)
+    if headroom is not None:
+        cap = np.fmax(past_peaks(usage, cutoffs), np.float32(headroom) * usage.capacity)
+        wanted = np.minimum(wanted, cap)
+    return np.maximum(wanted, np.float32(floor)).astype(np.float32)
