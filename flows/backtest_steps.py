@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from prefect.utilities.annotations import quote
 
 import tasks
 from messages import say, show_table
@@ -74,7 +73,7 @@ def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -
             {
                 "name": policy,
                 "node": node,
-                "config": quote(config),
+                "config": config,
                 "validated": validated,
             }
             for policy, node in nodes.items()

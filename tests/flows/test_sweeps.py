@@ -262,3 +262,22 @@ def test_runner_gives_the_same_figures_as_the_local_one(
         same = local[f"{job['job']} imbalance=none"]
         assert job["model"]["average_precision"] == pytest.approx(same["average_precision"])
         assert job["model"]["validation"] == pytest.approx(same["validation"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["runner=threads"], ["runner=dask", "model.distributed=true"]])
+def test_a_plain_training_fans_out_its_fits(
+    home: Path, grid: dict[str, Any], words: list[str]
+) -> None:
+    plain = [one for one in command(home, "fits", *words, "runner.workers=2") if one != "-m"]
+    output = home / f"fits-{len(words)}"
+    done = subprocess.run(
+        [*plain, f"hydra.run.dir={output}"], capture_output=True, text=True, check=False, cwd=home
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((output / "metrics.json").read_text())
+    local = {job["job"]: job for job in grid["jobs"]}["model=lightgbm imbalance=none"]
+    assert record["baselines"] == local["baselines"]
+    near = 0.0 if words == ["runner=threads"] else 0.2  # eight services: parts differ much
+    same = local["model"]["average_precision"]
+    assert record["model"]["average_precision"] == pytest.approx(same, abs=near + 1e-9)
