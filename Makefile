@@ -37,6 +37,6 @@ bench: setup  ## measure the feature engine; writes out/bench.json
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove everything that the commands above made
-	rm -rf .venv .cache outputs multirun out mlruns mlflow.db build src/*.egg-info catboost_info
+	rm -rf .venv .cache outputs multirun out mlruns mlflow.db studies.db studies.log build src/*.egg-info catboost_info
 	rm -rf feature_repo/data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache

@@ -140,8 +140,7 @@ def fit_fold(
     wanted = [(model, config) for model in (name, *others)]
     wanted += [(rival.choices["model"], rival)] if rival is not None else []
     calls = [
-        {"name": model, "config": one, "inputs": inputs, "fold": index}
-        for model, one in wanted
+        {"name": model, "config": one, "inputs": inputs, "fold": index} for model, one in wanted
     ]
     calls[0]["scheduler"] = engine.scheduler
     began = time.perf_counter()

@@ -180,3 +180,8 @@ def test_a_request_depends_on_nothing_after_its_cutoff() -> None:
             np.testing.assert_array_equal(now[:, : index + 1], was[:, : index + 1])
             earlier = replay_policy(policy, usage, cutoffs[: index + 1], [1.0, 3.0])
             np.testing.assert_array_equal(earlier, was[:, : index + 1])
+
+
+def test_before_the_first_step_there_is_no_past_peak() -> None:
+    usage = usage_from([[9, 1, 2, 3]], [4.0])
+    np.testing.assert_array_equal(past_peaks(usage, np.array([0, 2])), [[NAN], [9]])

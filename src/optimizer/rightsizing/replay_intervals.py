@@ -106,4 +106,6 @@ def past_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
     """
     starts = np.append(0, cutoffs[:-1])
     pieces = np.fmax.reduceat(usage.values[:, : cutoffs[-1]], starts, axis=1)
-    return np.asarray(np.fmax.accumulate(pieces, axis=1).T, dtype=np.float32)
+    found = np.asarray(np.fmax.accumulate(pieces, axis=1).T, dtype=np.float32)
+    found[cutoffs == 0] = np.nan  # an empty piece gives the value at its start, not nothing
+    return found
