@@ -54,9 +54,13 @@ def main(_: DictConfig) -> None:
     """Run the flow with the command line's own overrides."""
     from hydra.core.hydra_config import HydraConfig
 
+    from backtest_steps import choose_policies
+
     with one_message():
         overrides = command_overrides()
-        build_components(load_config(overrides))
+        config = load_config(overrides)
+        build_components(config)
+        choose_policies(config)
         backtest_flow(overrides, HydraConfig.get().runtime.output_dir)
 
 

@@ -231,7 +231,7 @@ def tell_best(record: dict[str, Any]) -> list[str]:
     table = pd.DataFrame(record["comparison"])
     lines = []
     for limit, rows in table[table["unmet_capped"]].groupby("limit"):
-        met = rows[rows["change"].notna() & (rows["change"] <= 0)]
+        met = rows[rows["change"].notna() & (rows["change"] < 0)]
         if len(met):
             best = met.sort_values("change").iloc[0]
             lines.append(

@@ -113,13 +113,13 @@ def finish_grid(
     """Print a table per target, register the best model of each and return the records."""
     settings: Evaluation = build(config.evaluation, "evaluation")
     found = [
-        {"job": name, "index": index, **outcome}
+        {"job": name, "index": index, "group": group_of(outcome), **outcome}
         for index, (name, outcome) in enumerate(zip(names, outcomes, strict=True))
         if isinstance(outcome, dict)
     ]
     records: list[dict[str, Any]] = []
-    for target in dict.fromkeys(record["target"] for record in found):
-        same = [record for record in found if record["target"] == target]
+    for target, data in dict.fromkeys(tuple(record["group"]) for record in found):
+        same = [record for record in found if record["group"] == [target, data]]
         ranked = [same[position] for position in rank_jobs(same)]
         frames = [_predictions(output, record) for record in ranked]
         jobs = []
@@ -130,7 +130,8 @@ def finish_grid(
             jobs.append((record["job"], record, change))
         head, rows = grid_rows(jobs)
         metric = ranked[0]["metric"]
-        title = f"{target}, {metric.replace('_', ' ')} of {len(rows)} jobs, the best on validation"
+        told = f"{len(rows)}" if len(rows) == len(names) else f"{len(rows)} of {len(names)}"
+        title = f"{target}, {metric.replace('_', ' ')} of {told} jobs, the best on validation"
         show_table(f"{title} first", head, rows)
         run.log_metrics(
             {
@@ -141,6 +142,11 @@ def finish_grid(
         enter_best(run, ranked)
         records += ranked
     return records
+
+
+def group_of(record: dict[str, Any]) -> list[str]:
+    """Return what jobs must share for their figures to be compared: target and data."""
+    return [record["target"], record["data_sha256"]]
 
 
 def enter_best(run: TrackedRun, ranked: Sequence[dict[str, Any]]) -> None:

@@ -43,6 +43,7 @@ def refuse_search(config: ExperimentConfig) -> None:
 
 def run_job(overrides: list[str], output_dir: str) -> Any:
     """Run one job: a trial of a search, or a whole training."""
+    quiet_loggers()
     if load_config(overrides).trial.number is not None:
         from trials import run_trial
 
@@ -55,7 +56,6 @@ def run_job(overrides: list[str], output_dir: str) -> Any:
 @task(name="job", cache_policy=NO_CACHE)
 def run_remotely(overrides: list[str], output_dir: str) -> Any:
     """Run one job on whatever worker takes it."""
-    quiet_loggers()
     logging.getLogger("distributed").setLevel(logging.WARNING)
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     return run_job(overrides, output_dir)

@@ -36,6 +36,11 @@ def one_message() -> Iterator[None]:
     """Turn a user's error into one message and exit status 1."""
     try:
         yield
+    except KeyboardInterrupt:
+        if wants_traceback():
+            raise
+        sys.stderr.write("\ninterrupted; what was finished is kept\n")
+        raise SystemExit(130) from None
     except OptimizerError as error:
         if wants_traceback():
             raise
@@ -96,7 +101,7 @@ def first_line(error: object) -> str:
 @contextmanager
 def quiet_jobs() -> Iterator[None]:
     """Keep Hydra and Prefect from announcing jobs that are told of in another way."""
-    names = ("hydra", "prefect.flow_runs")
+    names = ("hydra", "hydra_plugins", "prefect.flow_runs")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -129,8 +134,10 @@ def show_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -
         table.add_column(name, justify="left" if text else "right", no_wrap=name != "values")
     for index, row in enumerate(rows):
         table.add_row(*row, style="bold" if index == 0 else None)
-    width = None if sys.stdout.isatty() else 132
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
+    if "values" not in head:  # a figure is never cut: rather a line that the terminal wraps
+        console.width = max(console.width, console.measure(table).maximum)
+    console.print(table)
 
 
 def say(*lines: Any) -> None:

@@ -18,6 +18,7 @@ from optimizer.search.study import (
     KEYS,
     REASON,
     RUN,
+    count_elsewhere,
     counted,
     draw,
     enqueue,
@@ -95,7 +96,7 @@ class Searching:
         """
         began, failures = time.perf_counter(), 0
         at_once = self.search.n_jobs or at_once
-        while (left := self.search.n_trials - len(counted(self.study))) > 0:
+        while (left := self._left()) > 0:
             batch = []
             for _ in range(min(left, at_once)):
                 drawn = draw(self.study, self.space)
@@ -109,6 +110,11 @@ class Searching:
                 say(f"given up after {failures} failed trials (search.max_failures)")
                 break
         return time.perf_counter() - began
+
+    def _left(self) -> int:
+        """Return how many trials are missing that nobody runs."""
+        done = len(counted(self.study)) + count_elsewhere(self.study)
+        return self.search.n_trials - done
 
     def _run_batch(self, batch: Sequence[tuple[Any, dict[str, Any]]], at_once: int) -> int:
         """Run trials side by side and return how many failed."""

@@ -91,7 +91,12 @@ def run_training(
             for index in range(len(experiment.folds))
         ]
         record = describe_run(config, experiment, results)
-        record |= {"run_id": run.run_id, "overrides": overrides, "cached": cached}
+        record |= {
+            "data_sha256": inputs[0].sha256,
+            "run_id": run.run_id,
+            "overrides": overrides,
+            "cached": cached,
+        }
         record["registry"] = enter_registry(run, config, parts, experiment, results[-1], tags)
         record["seconds"] = {
             "total": time.perf_counter() - began,

@@ -19,7 +19,7 @@ from optimizer.experiment import build_components
 from optimizer.io.artifacts import write_json
 from optimizer.io.experiments import open_experiment
 from optimizer.io.tracking import TrackedRun, continue_run, track_run
-from optimizer.search.export import write_experiment
+from optimizer.search.export import require_writable, write_experiment
 from optimizer.search.pictures import draw_study
 from optimizer.search.settings import Search
 from optimizer.search.space import Space, build_space
@@ -62,14 +62,19 @@ def run_study(arguments: list[str], launcher: Any, hydra_config: DictConfig) -> 
     fixed = [one for one in arguments if not is_sweep(one)]
     config = load_config(fixed)
     search = require_search(config)
-    space = build_space(search, [one for one in arguments if is_sweep(one)])
+    settled = dict(one.lstrip("+").split("=", 1) for one in fixed if "=" in one)
+    space = build_space(search, [one for one in arguments if is_sweep(one)], settled)
+    for key in sorted(settled.keys() & {*search.params, *typed_keys(search)}):
+        say(f"{key}={settled[key]} is given: it is not searched")
     check_space(space, fixed)
+    if search.save:
+        require_writable(fixed)
     open_storage(search.storage)
     output = Path(hydra_config.hydra.sweep.dir)
     output.mkdir(parents=True, exist_ok=True)
     with shared_server(), open_engine(config.runner) as engine:
         launcher.engine = engine
-        spec, inputs = prepare_study(config, search, space, engine)
+        spec, inputs = prepare_study(config, search, space, engine, settled)
         study = open_study(search, spec, space, config.seed)
         study.set_user_attr(INPUTS, [[ref.path, ref.sha256] for ref in inputs])
         with study_run(config, study) as run:
@@ -113,7 +118,11 @@ def check_space(space: Space, fixed: list[str]) -> None:
 
 
 def prepare_study(
-    config: ExperimentConfig, search: Search, space: Space, engine: Engine
+    config: ExperimentConfig,
+    search: Search,
+    space: Space,
+    engine: Engine,
+    settled: dict[str, str],
 ) -> tuple[StudySpec, tuple[Any, Any]]:
     """Return what the study is about and the data of its trials, computed once for all of them."""
     parts = build_components(config)
@@ -124,6 +133,9 @@ def prepare_study(
     directions = tuple(quality if one == "quality" else "minimize" for one in search.objectives)
     settings = deciding_values(config, space)
     settings |= {"search.folds": str(search.folds), "data content": inputs[0].sha256[:12]}
+    settings |= settled_values(space, settled) | {"search.reports": str(search.reports)}
+    if "seconds" in search.objectives:
+        settings["threads"] = str(config.threads)
     target, data = config.choices["target"], parts.source.name
     name = search.study or f"{config.choices['search']}-{target}-{data}"
     return StudySpec(name, directions, settings), inputs
@@ -139,6 +151,19 @@ def deciding_values(config: ExperimentConfig, space: Space) -> dict[str, str]:
         if head in DECIDING and head not in whole and key not in {*searched, *ASIDE}:
             found[key] = str(value)
     return found
+
+
+def settled_values(space: Space, settled: dict[str, str]) -> dict[str, str]:
+    """Return the values given for keys of a group whose choice is searched."""
+    searched = {domain.key for domain in space.domains}
+    groups = tuple(f"{key}." for key in searched if "." not in key)
+    return {key: text for key, text in settled.items() if groups and key.startswith(groups)}
+
+
+def typed_keys(search: Search) -> set[str]:
+    """Return the keys that exist under some choice only."""
+    choices = [params for cases in search.cases.values() for params in cases.values()]
+    return {key for params in choices for key in params}
 
 
 def registered_name(config: ExperimentConfig) -> str:
@@ -175,8 +200,8 @@ def finish_study(
         if search.save:
             told = f"Trial {best.number} of {len(trials)} of study {study.study_name}"
             figure = f"{search.objectives[0]} {best.values[0]:.5g} on validation"
-            path = write_experiment(study.study_name, overrides, f"{told}: {figure}.")
-            record["experiment"] = path.name
+            write_experiment(study.study_name, overrides, f"{told}: {figure}.")
+            record["experiment"] = study.study_name
     pictures = draw_study(study, search.objectives, output)
     write_json(output / "study.json", record)
     for path in (*pictures, output / "trials.csv", output / "study.json"):
@@ -185,7 +210,10 @@ def finish_study(
     run.log_metrics({f"n_{state}": count for state, count in counts.items()})
     if best is not None:
         run.log_metrics({"best_value": best.values[0]})
+    record["run_id"] = run.run_id
     tell_study(record, search, searching.config, output)
+    if best is None:
+        raise SystemExit(1)
     return record
 
 
@@ -206,18 +234,19 @@ def test_best(
     from train import train_flow
 
     study = searching.study
-    tested = dict(study.user_attrs.get(TESTED, {}))
-    if str(best.number) not in tested:
+    key = f"{TESTED}:{best.number}"  # one attribute each: several processes may add theirs
+    if key not in study.user_attrs:
         home = output / "best"
         home.mkdir(exist_ok=True)
         own = best.user_attrs.get(ENQUEUED) == "defaults"
         rival = None if own else plain_overrides(searching, None)
         parent = f"tracking.parent={searching.run.run_id}"
         done = train_flow([*overrides, parent], str(home), rival)
-        tested[str(best.number)] = _test_record(done)
+        study.set_user_attr(key, _test_record(done))
         searching.run.tag_child(done["run_id"], {"state": "tested", "of_trial": str(best.number)})
-        study.set_user_attr(TESTED, tested)
-    return {"test": tested[str(best.number)], "looks_at_test": len(tested)}
+    attrs = study.user_attrs
+    looks = sum(name.startswith(f"{TESTED}:") for name in attrs)
+    return {"test": attrs[key], "looks_at_test": looks}
 
 
 def _test_record(done: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +274,8 @@ def tell_study(record: dict[str, Any], search: Search, config: ExperimentConfig,
     best, test = record["best"], record["test"]
     validation = best["values"][0]
     others = [f"{one} {record[one]:.5g}" for one in ("defaults", "champion") if one in record]
-    say(f"best: trial {best['trial']}, validation {validation:.5g} ({', '.join(others) or '-'})")
+    beside = f" ({', '.join(others)})" if others else ""
+    say(f"best: trial {best['trial']}, validation {validation:.5g}{beside}")
     if search.objectives[0] == "quality":
         gap = test["value"] - validation
         say(
@@ -255,8 +285,8 @@ def tell_study(record: dict[str, Any], search: Search, config: ExperimentConfig,
         )
     say(record["command"])
     if "experiment" in record:
-        say(f"the same: python flows/train.py experiment={Path(record['experiment']).stem}")
-    say(f"pictures: {at / 'study.html'}; run {config.tracking.uri}")
+        say(f"the same: python flows/train.py experiment={record['experiment']}")
+    say(f"pictures: {at / 'study.html'}; run {record['run_id']} in {config.tracking.uri}")
 
 
 def tell_against(test: dict[str, Any]) -> str:
@@ -266,8 +296,8 @@ def tell_against(test: dict[str, Any]) -> str:
         return "the defaults were not beaten on validation"
     parts = [
         f"{key.replace('_', ' ')} {value:+.4f} "
-        f"[{difference.get(f'{key}_lower') or float('nan'):+.4f}, "
-        f"{difference.get(f'{key}_upper') or float('nan'):+.4f}]"
+        f"[{difference.get(f'{key}_lower', float('nan')):+.4f}, "
+        f"{difference.get(f'{key}_upper', float('nan')):+.4f}]"
         for key, value in difference.items()
         if key.startswith(("average_precision_gain", "pinball_change"))
         and not key.endswith(("_lower", "_upper"))

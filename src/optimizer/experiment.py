@@ -98,6 +98,7 @@ def build_components(config: ExperimentConfig) -> Components:
     split.gap_of(target.gap)
     build(config.quality, "quality")
     build(config.store, "store")
+    build(config.replay, "replay")
     return Components(
         source=build(config.data, "data"),
         target=target,

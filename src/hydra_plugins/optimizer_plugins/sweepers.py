@@ -7,9 +7,13 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+OURS = "train"
+"""The command whose jobs can be compared."""
 
 
 class _Sweeper(Sweeper):
@@ -19,7 +23,7 @@ class _Sweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take the launcher that the configuration names."""
-        self.config = config
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -32,12 +36,29 @@ class GridSweeper(_Sweeper):
         """Run the combinations of the command line's overrides."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+        if self.config.hydra.job.name != OURS:  # jobs that are no trainings have no figure to rank
+            plain = BasicSweeper(max_batch_size=None)
+            plain.setup(
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+                config=self.config,
+            )
+            return plain.sweep(arguments)
         from grids import run_grid
         from messages import one_message
+        from optimizer.errors import ConfigError
 
-        overrides = OverridesParser.create().parse_overrides(arguments)
-        batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
         with one_message():
+            try:
+                overrides = OverridesParser.create().parse_overrides(arguments)
+                batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+            except HydraException as error:
+                raise ConfigError(
+                    "the command line",
+                    seen=str(error).splitlines()[0],
+                    allowed="lists of values such as model=lightgbm,xgboost in a grid",
+                    fix="give values, or search with hydra/sweeper=optuna search=lightgbm",
+                ) from error
             return run_grid([list(job) for job in batches[0]], self.launcher, self.config)
 
 
@@ -46,8 +67,20 @@ class OptunaSweeper(_Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the study; sweeps of the command line are part of its space."""
-        from messages import one_message
+        from messages import one_message, say
+        from optimizer.errors import ConfigError
         from studies import run_study
 
         with one_message():
-            return run_study(list(arguments), self.launcher, self.config)
+            if self.config.hydra.job.name != OURS:
+                raise ConfigError(
+                    "hydra/sweeper=optuna",
+                    seen=f"flows/{self.config.hydra.job.name}.py",
+                    allowed="flows/train.py, whose trainings have a figure to search by",
+                    fix="leave hydra/sweeper out",
+                )
+            try:
+                return run_study(list(arguments), self.launcher, self.config)
+            except KeyboardInterrupt:
+                say("", "the study is kept: the same command goes on where it stopped")
+                raise

@@ -36,7 +36,7 @@ def render_experiment(overrides: Sequence[str], comment: str) -> str:
     """Return the yaml of an experiment that stands for the overrides."""
     defaults: list[Any] = []
     based, values = [], dict[str, Any]()
-    for key, value in map(parse_value, _kept(overrides)):
+    for key, value in map(parse_value, require_writable(overrides)):
         if key == "experiment":
             based += [value] if value is not None else []
         elif (CONF_DIR / key).is_dir():
@@ -49,7 +49,7 @@ def render_experiment(overrides: Sequence[str], comment: str) -> str:
     return f"# @package _global_\n# {comment}\n{text}{body}"
 
 
-def _kept(overrides: Sequence[str]) -> Sequence[str]:
+def require_writable(overrides: Sequence[str]) -> Sequence[str]:
     """Return the overrides, of which a yaml can hold all but deletions.
 
     Raises

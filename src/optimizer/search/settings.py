@@ -75,7 +75,8 @@ class Search:
             if getattr(self, key) is not None or key != "n_jobs":
                 require_count(f"search.{key}", getattr(self, key), 1, fix=usual)
         for key, allowed in (("objectives", OBJECTIVES), ("enqueue", KNOWN)):
-            values = tuple(getattr(self, key))
+            given = getattr(self, key)
+            values = (given,) if isinstance(given, str) else tuple(given)
             object.__setattr__(self, key, values)
             for value in values:
                 require_choice(f"search.{key}", value, allowed)

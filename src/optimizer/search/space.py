@@ -86,7 +86,9 @@ class Space:
                 ]
 
 
-def build_space(search: Search, given: Iterable[str]) -> Space:
+def build_space(
+    search: Search, given: Iterable[str], settled: Mapping[str, str] | None = None
+) -> Space:
     """Return the space of a search.
 
     Parameters
@@ -95,15 +97,25 @@ def build_space(search: Search, given: Iterable[str]) -> Space:
         Its params and cases.
     given : iterable of str
         Sweeps of the command line: they add to the params or replace them.
+    settled : mapping, optional
+        Keys that the command line gives one value: they are not searched.
 
     Raises
     ------
     ConfigError
         A text is no sweep, a range is upside down, or there is nothing to search.
     """
-    texts = dict(search.params) | dict(one.lstrip("+").split("=", 1) for one in given)
-    domains = [parse_sweep(key, text, f"search.params.{key}") for key, text in texts.items()]
-    switch = next(iter(search.cases), "")
+    fixed, switch = settled or {}, next(iter(search.cases), "")
+    typed = dict(one.lstrip("+").split("=", 1) for one in given)
+    texts, cases = dict(search.params) | typed, search.cases.get(switch, {})
+    if switch in fixed:  # its choice is made, and with it which keys there are
+        texts = cases.get(fixed[switch], {}) | texts
+        cases, switch = {}, ""
+    texts = {key: text for key, text in texts.items() if key not in fixed}
+    domains = [
+        parse_sweep(key, text, key if key in typed else f"search.params.{key}")
+        for key, text in texts.items()
+    ]
     # A group that is not searched has its own keys only: those of the choice that is made.
     chosen = next((domain for domain in domains if domain.key == switch), None)
     if switch and (chosen is None or not chosen.choices):
@@ -113,13 +125,13 @@ def build_space(search: Search, given: Iterable[str]) -> Space:
             allowed=f"search.params.{switch} with the choices that have cases",
             fix=f"add search.params.{switch}=choice(...)",
         )
-    for case, params in search.cases.get(switch, {}).items():
+    for case, params in cases.items():
         if chosen is not None and case in chosen.choices:
             home = f"search.cases.{switch}.{case}"
             domains += [
                 replace(parse_sweep(key, text, f"{home}.{key}"), case=case)
                 for key, text in params.items()
-                if key not in texts
+                if key not in texts and key not in fixed
             ]
     if not domains:
         raise ConfigError(

@@ -175,6 +175,15 @@ def counted(study: Any) -> list[Any]:
     return list(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED]))
 
 
+def count_elsewhere(study: Any) -> int:
+    """Return how many trials other living processes are running."""
+    from optuna.trial import TrialState
+
+    running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+    owners = [trial.user_attrs.get(OWNER, "") for trial in running]
+    return sum(one not in ("", owner()) and is_alive(one) for one in owners)
+
+
 def draw(study: Any, space: Space) -> tuple[Any, Params] | None:
     """Return a new trial with parameters that no counted or running trial has.
 
