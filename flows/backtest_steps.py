@@ -227,16 +227,17 @@ def frontier_rows(
 
 
 def tell_best(record: dict[str, Any]) -> list[str]:
-    """Return one line per limit: the cheapest policy with unmet demand capped, and by how much."""
+    """Return one line per limit and criterion: the cheapest policy against the best other rule."""
     table = pd.DataFrame(record["comparison"])
     lines = []
-    for limit, rows in table[table["unmet_capped"]].groupby("limit"):
+    for (capped, limit), rows in table.groupby(["unmet_capped", "limit"]):
         met = rows[rows["change"].notna() & (rows["change"] < 0)]
         if len(met):
-            best = met.sort_values("change").iloc[0]
+            best = met.sort_values("cost").iloc[0]
+            told = ", unmet demand capped" if capped else ""
             lines.append(
-                f"at {limit:.1%} with unmet demand capped: {best['policy']} is cheapest, "
+                f"at {limit:.1%}{told}: {best['policy']} is cheapest, "
                 f"{best['change']:+.1%} [{best['lower']:+.1%}, {best['upper']:+.1%}] "
-                f"against {best['best_other']}"
+                f"against {best['best_rule']}, the best rule"
             )
     return lines

@@ -35,6 +35,8 @@ class PolicyReplay:
         Settings, ascending.
     configured : int
         Position of the configured setting.
+    learns : bool
+        Whether the policy fits a model.
     requests : numpy.ndarray
         float32, shape ``(n_knobs, n_cutoffs, n_services)``, in the resource's unit.
     sums : ReplaySums
@@ -45,6 +47,7 @@ class PolicyReplay:
     knob: str
     knobs: tuple[float, ...]
     configured: int
+    learns: bool
     requests: FloatArray
     sums: ReplaySums
 
@@ -55,7 +58,8 @@ def replay_named(name: str, policy: Policy, replay: Replay, usage: Usage) -> Pol
     requests = replay.requests(policy, usage, knobs, capped=name != ORACLE)
     sums = replay_sums(requests, usage, replay.cutoffs(usage), replay.floor)
     nearest = int(np.argmin(np.abs(np.asarray(knobs) - own)))
-    return PolicyReplay(name, policy.knob, knobs, nearest, requests, sums)
+    learns = bool(getattr(policy, "learns", False))
+    return PolicyReplay(name, policy.knob, knobs, nearest, learns, requests, sums)
 
 
 def tabulate_figures(
@@ -109,13 +113,20 @@ def tabulate_frontier(
 def compare_rules(
     found: Mapping[str, PolicyReplay], limits: tuple[float, ...] = LIMITS, resamples: int = 400
 ) -> pd.DataFrame:
-    """Return each policy against the best of all others at equal limits, paired over services."""
+    """Return each policy against the best other rule at equal limits, paired over services.
+
+    Rules are the policies that fit no model; the best one is picked in hindsight.
+    """
     frontiers = {
         name: Frontier.of(one.sums) for name, one in found.items() if name not in (ORACLE, STATIC)
     }
     rows: list[dict[str, Any]] = []
     for name, mine in frontiers.items():
-        others = {other: one for other, one in frontiers.items() if other != name}
+        others = {
+            other: one
+            for other, one in frontiers.items()
+            if other != name and not found[other].learns
+        }
         if not others:
             continue
         counts = draw_services(mine, resamples)
@@ -128,7 +139,8 @@ def compare_rules(
                         "policy": name,
                         "limit": limit,
                         "unmet_capped": told.unmet_capped,
-                        "best_other": told.rule,
+                        "cost": told.cost,
+                        "best_rule": told.rule,
                         "change": change,
                         "lower": lower,
                         "upper": upper,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ class Rule(ABC):
         A service with fewer observed steps before a cutoff gets no request there; none needed if
         absent.
     """
+
+    learns: ClassVar[bool] = False
+    """Whether it fits a model: what is to be shown better than the rules that do not."""
 
     def __init__(
         self, knob: str, value: float, frontier: Sequence[float], least_history: str | None

@@ -1,0 +1,177 @@
+"""Rows to learn the exceedance surface from: levels around the past, and what came above them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray
+from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.replay import HEADROOM
+from optimizer.rightsizing.replay_intervals import past_peaks
+from optimizer.rightsizing.surface_features import (
+    HALFLIVES,
+    WINDOWS,
+    Clock,
+    SurfaceTable,
+    log_levels,
+)
+from optimizer.rightsizing.surface_history import DecayedPast, trailing
+
+
+@dataclass(frozen=True)
+class LevelRows:
+    """Levels of a table's rows, and the share of the coming steps above each.
+
+    Parameters
+    ----------
+    levels : numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services, n_levels)``.
+    past : numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services, n_levels, n_halflives)``: decayed share of
+        past steps above the level.
+    outcome : numpy.ndarray
+        float32, shape as ``levels``: share of the coming interval's observed steps above the
+        level; NaN where fewer than half of them were observed.
+    """
+
+    levels: FloatArray
+    past: FloatArray
+    outcome: FloatArray
+
+    def part(self, which: NDArray[np.bool_]) -> LevelRows:
+        """Return the rows of some of the cutoffs."""
+        return LevelRows(self.levels[which], self.past[which], self.outcome[which])
+
+
+def request_bounds(
+    usage: Usage, cutoffs: NDArray[np.int64], floor: float
+) -> tuple[float, FloatArray]:
+    """Return the least request, and the largest: max(1.05, past maximum utilisation) * capacity.
+
+    Parameters
+    ----------
+    usage : Usage
+        The usage; only what lies before a cutoff is read.
+    cutoffs : numpy.ndarray
+        int64, ascending, shape ``(n_cutoffs,)``.
+    floor : float
+        Least request, in the resource's unit.
+
+    Returns
+    -------
+    tuple
+        The floor, and float32 caps of shape ``(n_cutoffs, n_services)``.
+    """
+    highest = np.nan_to_num(past_peaks(usage, cutoffs))
+    cap: FloatArray = np.maximum(highest, np.float32(HEADROOM) * usage.capacity)
+    return floor, np.maximum(cap, np.float32(floor))
+
+
+def draw_levels(
+    table: SurfaceTable, bounds: tuple[float, FloatArray], number: int, seed: int
+) -> FloatArray:
+    """Return levels around each row's references: half of them close by, half up to far off.
+
+    Parameters
+    ----------
+    table : SurfaceTable
+        The rows.
+    bounds : tuple
+        As :func:`request_bounds` returns them.
+    number : int
+        Levels per row.
+    seed : int
+        Seeds the draw; the levels of a cutoff do not depend on the other cutoffs.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services, number)``.
+    """
+    floor, cap = bounds
+    out = np.empty((*table.references.shape[:2], number), dtype=np.float32)
+    for row, cutoff in enumerate(table.cutoffs.tolist()):
+        rng = np.random.default_rng([seed, cutoff])
+        references = table.references[row]
+        shape = (len(references), number)
+        picked = np.take_along_axis(
+            references, rng.integers(references.shape[1], size=shape), axis=1
+        )
+        spread = np.where(rng.random(shape) < 0.5, 0.04, 0.5)
+        levels = picked * np.exp(spread * rng.standard_normal(shape))
+        levels = np.where(np.isnan(levels), cap[row][:, None] * rng.random(shape), levels)
+        out[row] = np.clip(levels, floor, cap[row][:, None])
+    return out
+
+
+def past_exceedance(usage: Usage, cutoff: int, levels: FloatArray) -> FloatArray:
+    """Return the decayed share of past steps above each level, ``(n_services, n_levels, 3)``."""
+    clock = Clock(usage.step, 1)
+    past = trailing(usage.values, cutoff, clock.steps(WINDOWS[-1]))
+    return DecayedPast(past, [clock.steps(life) for life in HALFLIVES]).exceedance(levels)
+
+
+def exceeding_share(usage: Usage, cutoff: int, interval: int, levels: FloatArray) -> FloatArray:
+    """Return the share of the coming interval's observed steps above each level.
+
+    Parameters
+    ----------
+    usage : Usage
+        Read from the cutoff on: this is an outcome, known once the interval has ended.
+    cutoff, interval : int
+        First step and number of steps of the interval.
+    levels : numpy.ndarray
+        Shape ``(n_services, n_levels)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape as ``levels``; NaN where fewer than half of the steps were observed.
+    """
+    coming = usage.values[:, cutoff : cutoff + interval]
+    count = np.sum(~np.isnan(coming), axis=1)[:, None]
+    above = np.sum(coming[:, None, :] > levels[:, :, None], axis=2)
+    share = above / np.maximum(count, 1)
+    return np.where(2 * count >= interval, share, np.nan).astype(np.float32)
+
+
+def level_rows(usage: Usage, table: SurfaceTable, interval: int, levels: FloatArray) -> LevelRows:
+    """Return the rows of a table at given levels; see :class:`LevelRows`."""
+    past = np.stack(
+        [past_exceedance(usage, c, levels[i]) for i, c in enumerate(table.cutoffs.tolist())]
+    )
+    outcome = np.stack(
+        [
+            exceeding_share(usage, c, interval, levels[i])
+            for i, c in enumerate(table.cutoffs.tolist())
+        ]
+    )
+    return LevelRows(levels, past, outcome)
+
+
+def assemble(
+    features: FloatArray, references: FloatArray, levels: FloatArray, past: FloatArray
+) -> FloatArray:
+    """Return the model's inputs: one row per level.
+
+    Parameters
+    ----------
+    features, references : numpy.ndarray
+        Shapes ``(n, n_features)`` and ``(n, n_references)``.
+    levels : numpy.ndarray
+        Shape ``(n, n_levels)``.
+    past : numpy.ndarray
+        Shape ``(n, n_levels, n_halflives)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n * n_levels, n_features + n_references + n_halflives)``.
+    """
+    ratios = log_levels(levels, references)
+    wide = (*levels.shape, features.shape[1])
+    whole = np.concatenate([np.broadcast_to(features[:, None], wide), ratios, past], axis=2)
+    return whole.reshape(-1, whole.shape[2])

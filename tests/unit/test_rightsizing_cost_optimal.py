@@ -1,0 +1,255 @@
+"""Requests from the surface: the least cost, the promise, and never a look ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optimizer.errors import ConfigError
+from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.budget_optimal import BudgetOptimal
+from optimizer.rightsizing.cost_optimal import CostOptimal, choose_levels
+from optimizer.rightsizing.historical_cost import SHORTFALL
+from optimizer.rightsizing.quantile import Quantile
+from optimizer.rightsizing.surface import expected_shortfall
+from optimizer.rightsizing.surface_outcomes import count_hits
+from optimizer.rightsizing.surface_promise import boldest
+from optimizer.rightsizing.surface_recalibration import Recalibration, levels_at
+from optimizer.rightsizing.surface_rolling import RollingSurface
+
+DAY = 24
+ROLLING = RollingSurface(
+    refit="3d", calibration="3d", levels=30, surface={"rounds": 40, "min_child_samples": 40}
+)
+CUTOFFS = np.arange(11 * DAY, 17 * DAY, 6)
+LAST = len(CUTOFFS) - 1
+LAMBDAS = (0.1, 1.0, 10.0, 100.0)
+PROMISES = (0.02, 0.05)
+
+
+def fleet(n_services: int = 16, days: int = 17, seed: int = 0) -> Usage:
+    """Return hourly lognormal usage, a daily wave, one service that starts late."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(days * DAY)
+    wave = 0.4 * np.sin(2 * np.pi * hours / DAY)
+    centre = np.log(rng.uniform(2.0, 20.0, n_services))
+    logs = centre[:, None] + wave + 0.4 * rng.standard_normal((n_services, len(hours)))
+    values = np.exp(logs).astype(np.float32)
+    values[0, : 13 * DAY] = np.nan
+    start = np.datetime64("2024-01-01", "us")
+    return Usage(
+        resource="cpu",
+        values=values,
+        capacity=np.full(n_services, 80.0, dtype=np.float32),
+        timestamps=(start + (hours + 1) * np.timedelta64(3600, "s")).astype("datetime64[us]"),
+        step=pd.Timedelta("1h"),
+        services=tuple(f"s{i}" for i in range(n_services)),
+    )
+
+
+@pytest.fixture(scope="module")
+def usage() -> Usage:
+    return fleet()
+
+
+@pytest.fixture(scope="module")
+def requests(usage: Usage) -> np.ndarray:
+    return CostOptimal(rolling=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+
+
+@pytest.fixture(scope="module")
+def promised(usage: Usage) -> np.ndarray:
+    return Quantile(rolling=ROLLING).request(usage, CUTOFFS, PROMISES)
+
+
+@pytest.fixture(scope="module")
+def budgeted(usage: Usage) -> np.ndarray:
+    return BudgetOptimal(rolling=ROLLING).request(usage, CUTOFFS, PROMISES)
+
+
+def random_surface(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return ascending levels and a falling exceedance, ``(3, 4, 12)``."""
+    rng = np.random.default_rng(seed)
+    levels = np.sort(rng.uniform(0.1, 8.0, (3, 4, 12)), axis=2).astype(np.float32)
+    exceedance = -np.sort(-(rng.random((3, 4, 12)) ** 3), axis=2).astype(np.float32)
+    return levels, exceedance
+
+
+@pytest.mark.parametrize("w", [0.0, 0.2, 1.0])
+def test_the_choice_equals_a_brute_force(w: float) -> None:
+    levels, exceedance = random_surface()
+    shortfall = expected_shortfall(levels, exceedance)
+    chosen = choose_levels(levels, exceedance, (0.3, 3.0), w)
+    for k, value in enumerate((0.3, 3.0)):
+        for i, j in np.ndindex(3, 4):
+            cap = levels[i, j, -1]
+            cost = [
+                level / cap + value * (w * share + (1 - w) * SHORTFALL * short / cap)
+                for level, share, short in zip(
+                    levels[i, j], exceedance[i, j], shortfall[i, j], strict=True
+                )
+            ]
+            assert chosen[k, i, j] == levels[i, j, int(np.argmin(cost))]
+
+
+def test_a_choice_by_hand() -> None:
+    levels = np.array([[1.0, 2.0, 4.0]], dtype=np.float32)
+    exceedance = np.array([[0.5, 0.1, 0.0]], dtype=np.float32)
+    # w = 1: costs 0.25 + 0.5 v, 0.5 + 0.1 v and 1; they cross at v = 0.625 and v = 5
+    chosen = choose_levels(levels, exceedance, (0.6, 0.7, 4.9, 5.1), 1.0)
+    assert chosen[:, 0].tolist() == [1.0, 2.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("w", [0.0, 0.2, 1.0])
+def test_more_lambda_never_lowers_a_request(w: float) -> None:
+    levels, exceedance = random_surface(1)
+    chosen = choose_levels(levels, exceedance, np.geomspace(0.01, 300, 50).tolist(), w)
+    assert (np.diff(chosen, axis=0) >= 0).all()
+    np.testing.assert_array_equal(chosen[0], levels[..., 0])
+
+
+def test_what_is_unknown_stays_unknown() -> None:
+    levels, exceedance = random_surface()
+    exceedance[1, 2] = np.nan
+    chosen = choose_levels(levels, exceedance, (1.0,), 0.2)
+    assert np.argwhere(np.isnan(chosen)).tolist() == [[0, 1, 2]]
+
+
+def test_requests_rise_with_lambda_and_wait_for_history(requests: np.ndarray) -> None:
+    assert requests.shape == (4, len(CUTOFFS), 16)
+    late = CUTOFFS < 14 * DAY
+    assert np.isnan(requests[:, late, 0]).all()
+    assert not np.isnan(requests[:, ~late]).any()
+    assert not np.isnan(requests[:, :, 1:]).any()
+    assert (np.diff(requests[:, :, 1:], axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("policy", [CostOptimal(), Quantile(), BudgetOptimal()])
+def test_the_protocol(policy: Policy) -> None:
+    assert isinstance(policy, Policy)
+    assert list(policy.knobs) == sorted(policy.knobs)
+    assert getattr(policy, policy.knob) in policy.knobs
+
+
+@pytest.mark.parametrize("index", [0, 9, LAST])
+def test_no_request_reads_its_future(
+    usage: Usage, requests: np.ndarray, promised: np.ndarray, budgeted: np.ndarray, index: int
+) -> None:
+    values = usage.values.copy()
+    rng = np.random.default_rng(5)
+    later = values[:, CUTOFFS[index] :]
+    later[...] = np.where(rng.random(later.shape) < 0.1, np.nan, 70.0 * rng.random(later.shape))
+    changed = replace(usage, values=values)
+    for kind, knobs, one in (
+        (CostOptimal, LAMBDAS, requests),
+        (Quantile, PROMISES, promised),
+        (BudgetOptimal, PROMISES, budgeted),
+    ):
+        other = kind(rolling=ROLLING).request(changed, CUTOFFS, knobs)
+        np.testing.assert_array_equal(one[:, : index + 1], other[:, : index + 1])
+        if index < LAST:  # the change does reach the requests that may know of it
+            assert not np.array_equal(one[:, index + 1 :], other[:, index + 1 :], equal_nan=True)
+
+
+def test_a_seed_repeats_the_requests(usage: Usage, requests: np.ndarray) -> None:
+    other = replace(ROLLING, seed=1)
+    different = CostOptimal(rolling=other).request(usage, CUTOFFS, LAMBDAS)
+    again = CostOptimal(rolling=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    np.testing.assert_array_equal(requests, again)
+    assert not np.array_equal(requests, different, equal_nan=True)
+
+
+def test_usage_that_is_changed_in_place_is_noticed(usage: Usage, requests: np.ndarray) -> None:
+    policy = CostOptimal(rolling=ROLLING)
+    own = replace(usage, values=usage.values.copy())
+    policy.request(own, CUTOFFS, LAMBDAS)
+    own.values[:, : CUTOFFS[0]] *= 1.5
+    assert not np.array_equal(policy.request(own, CUTOFFS, LAMBDAS), requests, equal_nan=True)
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.05])
+def test_lambda_meets_a_budget_and_reads_only_the_past(usage: Usage, budget: float) -> None:
+    policy = CostOptimal(w=1.0, rolling=ROLLING)
+    found = policy.lambda_for(usage, CUTOFFS, budget)
+    values = usage.values.copy()
+    values[:, CUTOFFS[0] :] = 79.0
+    assert policy.lambda_for(replace(usage, values=values), CUTOFFS, budget) == found
+    hits, steps = count_hits(usage, CUTOFFS, 6, policy.request(usage, CUTOFFS, (found,)))
+    assert hits.sum() / steps.sum() == pytest.approx(budget, abs=0.6 * budget)
+
+
+def test_lambda_is_the_safest_where_nothing_can_be_calibrated(usage: Usage) -> None:
+    policy = CostOptimal(rolling=ROLLING)
+    assert policy.lambda_for(usage, np.array([6, 12]), 0.01) == pytest.approx(policy.knobs[-1])
+
+
+def test_levels_of_a_share_by_hand() -> None:
+    levels = np.array([1.0, 2.0, 4.0], dtype=np.float32)
+    exceedance = np.array([0.5, 0.1, 0.02], dtype=np.float32)
+    found, promised = levels_at(levels, exceedance, (0.01, 0.05, 0.2, 0.6))
+    assert found.tolist() == [4.0, 4.0, 2.0, 1.0]
+    np.testing.assert_allclose(promised, [0.02, 0.02, 0.1, 0.5])
+
+
+def test_recalibration_by_hand() -> None:
+    # three intervals of two steps; the forecast is 0.5 at the only level, all steps are above it
+    own = replace(fleet(1, 1), values=np.full((1, 6), 3.0, dtype=np.float32))
+    cutoffs = np.array([0, 2, 4])
+    levels = np.full((3, 1, 1), 2.0, dtype=np.float32)
+    exceedance = np.full((3, 1, 1), 0.5, dtype=np.float32)
+    settings = Recalibration(halflife="2h", prior=1.0, shares=(0.5,))
+    factors = settings.factors(own, cutoffs, 2, levels, exceedance)[:, 0, 0]
+    # realised ÷ share is 2, forecast ÷ share is 1; weights 0.5, then 0.5 and 0.25
+    np.testing.assert_allclose(factors, [1.0, 2.0 / 1.5, 2.5 / 1.75], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["promised", "budgeted"])
+def test_promises_are_kept(
+    usage: Usage, kind: str, promised: np.ndarray, budgeted: np.ndarray
+) -> None:
+    request = promised if kind == "promised" else budgeted
+    hits, steps = count_hits(usage, CUTOFFS, 6, request)
+    realised = hits.sum(axis=(1, 2)) / steps.sum()
+    assert realised == pytest.approx(np.array(PROMISES), rel=0.5)
+
+
+def test_the_boldest_that_kept_the_promise_by_hand() -> None:
+    hits, steps, number = np.array([0, 10, 20, 90]), np.array(1000), np.array(99)
+    # risks (99 * hits / 1000 + 1) / 100: 0.01, 0.0199, 0.0298, 0.0991
+    assert [boldest(p, hits, steps, number) for p in (0.001, 0.01, 0.02, 0.03, 0.2)] == [
+        *(0, 0, 1, 2, 3)
+    ]
+    nothing = np.zeros(4, dtype=np.int64), np.array(0), np.array(0)
+    assert boldest(0.5, *nothing) == 0  # the safest
+
+
+def test_a_margin_multiplies(usage: Usage) -> None:
+    plain, wide = (
+        Quantile(margin=margin, rolling=ROLLING).request(usage, CUTOFFS[:4], (0.02,))
+        for margin in (1.0, 1.5)
+    )
+    # the margin takes part in the calibration: the promise, not the margin, sets the height
+    assert np.nanmean(wide) < 1.5 * np.nanmean(plain)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (CostOptimal, {"lambda_": 0.0}),
+        (CostOptimal, {"w": 1.2}),
+        (Quantile, {"exceedance": 1.0}),
+        (Quantile, {"margin": 0.9}),
+        (Quantile, {"memory": "often"}),
+        (BudgetOptimal, {"budget": 0.0}),
+        (BudgetOptimal, {"w": -0.1}),
+        (Recalibration, {"prior": 0.0}),
+        (Recalibration, {"limit": 0.5}),
+        (Recalibration, {"halflife": "long"}),
+    ],
+)
+def test_settings_out_of_range_are_refused(kind: type, wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        kind(**wrong)
