@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -102,8 +103,8 @@ class RollingOrigin:
             A part would be empty after its gap.
         """
         piece = self.test / self.folds
-        origins = [1 - piece * left for left in range(self.folds, 0, -1)]
-        return [self._cut(panel, least_gap, origin, piece, "split.folds") for origin in origins]
+        edges = [1 - piece * left for left in range(self.folds, -1, -1)]
+        return [self._cut(panel, least_gap, pair, "split.folds") for pair in pairwise(edges)]
 
     def validation_folds(self, panel: Panel, least_gap: pd.Timedelta, count: int) -> list[Fold]:
         """Return folds that validate before every test fold and test on nothing, oldest first.
@@ -116,22 +117,23 @@ class RollingOrigin:
         InsufficientHistoryError
             A part would be empty after its gap.
         """
-        origins = [1 - self.test - self.valid * back for back in range(count - 1, -1, -1)]
-        return [self._cut(panel, least_gap, origin, 0.0, "search.folds") for origin in origins]
+        first = 1 - self.test / self.folds * self.folds  # as split() has it, to the last digit
+        origins = [first - self.valid * back for back in range(count - 1, -1, -1)]
+        return [self._cut(panel, least_gap, (one, one), "search.folds") for one in origins]
 
     def _cut(
-        self, panel: Panel, least_gap: pd.Timedelta, origin: float, test: float, key: str
+        self, panel: Panel, least_gap: pd.Timedelta, test: tuple[float, float], key: str
     ) -> Fold:
-        """Return the fold whose test begins at a share of the observed time."""
+        """Return the fold whose test lies between two shares of the observed time."""
         gap = count_steps(self.gap_of(least_gap), panel.step)
         seen = np.flatnonzero(panel.present.any(axis=0))
-        tested = _at(seen, origin), _at(seen, origin + test)
-        valid = _at(seen, max(origin - self.valid, 0.0)), tested[0] - gap
+        tested = _at(seen, test[0]), _at(seen, test[1])
+        valid = _at(seen, max(test[0] - self.valid, 0.0)), tested[0] - gap
         train = int(seen[0]), valid[0] - gap
         lengths = [stop - start for start, stop in (train, valid, tested)]
-        if min(lengths[:2]) < 1 or (test > 0 and lengths[2] < 1):
+        if min(lengths[:2]) < 1 or (test[1] > test[0] and lengths[2] < 1):
             raise InsufficientHistoryError(
-                f"split, fold that ends at {origin + test:.0%} of the time",
+                f"split, fold that ends at {test[1]:.0%} of the time",
                 seen=f"{len(seen)} observed steps of {panel.step}",
                 allowed=f"parts longer than the gap of {gap} steps",
                 fix=f"give more history, shorten target.horizon or lower {key}",
