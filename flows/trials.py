@@ -42,8 +42,8 @@ def run_trial(overrides: list[str], output_dir: str) -> dict[str, Any]:
         state = bound(overrides, return_state=True)
     if state.is_completed():
         return dict(state.result())
-    late = state.name == "TimedOut"
     error = state.result(raise_on_failure=False)
+    late = state.name == "TimedOut" or isinstance(error, TimeoutError)
     reason = f"longer than {search.trial_timeout}" if late else first_line(error)
     fail(study, number, reason)
     return {"number": number, "state": "failed", "values": None, "reason": reason}
@@ -100,6 +100,7 @@ def score_trial(
             sizes.append(len(cloudpickle.dumps(trained)))
     finally:
         run.log_history("progress", reporter.history)
+    reporter.check_time()
     found = {
         "quality": sum(scores) / len(scores),
         "seconds": seconds,

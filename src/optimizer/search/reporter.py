@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from typing import Any
 
@@ -31,6 +32,20 @@ class Reporter:
         self.steps = search.reports * search.folds
         self.prunes = prunes and ENQUEUED not in trial.user_attrs
         self.history: list[tuple[int, float]] = []
+        self.began, self.limit = time.monotonic(), search.timeout_seconds
+
+    def check_time(self) -> None:
+        """Raise if the trial has taken longer than it may.
+
+        An alarm does so too, but Python drops what it raises within a finaliser.
+
+        Raises
+        ------
+        TimeoutError
+            The time is up.
+        """
+        if self.limit is not None and time.monotonic() - self.began > self.limit:
+            raise TimeoutError
 
     def tell(self, share: float, value: float) -> None:
         """Report a value unless one of the same step was reported.
@@ -40,6 +55,7 @@ class Reporter:
         TrainingStopped
             The pruner gives the trial up.
         """
+        self.check_time()
         step = math.floor(share * self.steps + 1e-9)
         if step < 1 or (self.history and step <= self.history[-1][0]):
             return
