@@ -17,7 +17,7 @@ from optimizer.errors import ConfigError
 from optimizer.evaluation.plots_style import save_figure
 from optimizer.experiment import build_components
 from optimizer.io.artifacts import write_json
-from optimizer.io.stores import load_panel
+from optimizer.io.experiments import open_usage
 from optimizer.io.tracking import track_run
 from optimizer.rightsizing.backtest import (
     ORACLE,
@@ -68,7 +68,7 @@ def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -
     ):
         run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
         validated, _ = load_validated(config, parts)
-        usage = replay.usage(load_panel(validated), resource)
+        usage = open_usage(replay, validated, resource)
         calls = [
             {
                 "name": policy,

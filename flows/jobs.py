@@ -44,10 +44,10 @@ def refuse_search(config: ExperimentConfig) -> None:
 def run_job(overrides: list[str], output_dir: str) -> Any:
     """Run one job: a trial of a search, or a whole training."""
     quiet_loggers()
-    if load_config(overrides).trial.number is not None:
+    if any(one.startswith("trial.number=") for one in overrides):
         from trials import run_trial
 
-        return run_trial(overrides, output_dir)
+        return run_trial(load_config(overrides))
     from train import train_flow
 
     return train_flow(overrides, output_dir)

@@ -13,7 +13,7 @@ from typing import Any
 
 from optimizer.config import load_config
 from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import OptimizerError
+from optimizer.errors import OptimizerError, first_line
 from optimizer.experiment import build_components
 from optimizer.samples import EventTask, Task
 from optimizer.summary import table_rows, tell_difference, tell_warnings
@@ -90,12 +90,10 @@ class _Voice(logging.Filter):
         return True
 
 
-def first_line(error: object) -> str:
+def tell_error(error: BaseException) -> str:
     """Return what an error says in one line, with its kind unless it is one of ours."""
-    text = str(error).strip().split("\n", maxsplit=1)[0][:300]
-    if isinstance(error, OptimizerError):
-        return text
-    return f"{type(error).__name__}: {text}"
+    told = first_line(error)
+    return told if isinstance(error, OptimizerError) else f"{type(error).__name__}: {told}"
 
 
 @contextmanager
@@ -158,13 +156,11 @@ def show_result(config: ExperimentConfig, task: Task, record: dict[str, Any], ou
     say(
         f"test fold: {rows['n_rows']:,} rows from {rows['first'][:16]} to {rows['last'][:16]}, "
         f"{record['n_features']} features, label: {record['label']}",
-        tell_difference(
-            task, record["difference"], f"{record['best_baseline']}, the best baseline"
-        ),
+        tell_difference(record["difference"], f"{record['best_baseline']}, the best baseline"),
     )
     if "against_defaults" in record:
         difference = record["against_defaults"]["difference"]
-        say(tell_difference(task, difference, "the defaults, without the search"))
+        say(tell_difference(difference, "the defaults, without the search"))
     if isinstance(task, EventTask):
         say(
             f"prevalence {rows['prevalence']:.2%} ({rows['n_positives']:,} positives); "

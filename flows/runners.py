@@ -12,7 +12,7 @@ from prefect import Task
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from optimizer.config_schema import Runner
-from optimizer.errors import ConfigError
+from optimizer.errors import ConfigError, first_line
 from optimizer.experiment import available_cores
 
 KINDS = ("local", "threads", "dask")
@@ -146,7 +146,7 @@ def _connect(address: str) -> Any:
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
             "runner.address",
-            seen=f"{address!r} ({str(error).splitlines()[0] if str(error) else 'no answer'})",
+            seen=f"{address!r} ({first_line(error)})",
             allowed="the address of a Dask scheduler with workers, such as tcp://127.0.0.1:8786",
             fix="start it with `dask scheduler` and `dask worker`, or leave runner.address out",
         ) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs import job_overrides
-from messages import first_line, say
+from messages import say, tell_error
 from optimizer.config_schema import ExperimentConfig
 from optimizer.io.registry import champion_values
 from optimizer.io.tracking import TrackedRun
@@ -136,8 +136,8 @@ class Searching:
             raised = [error] * len(batch)
         failed = 0
         for (trial, params), outcome in zip(batch, raised, strict=True):
-            raised_one = isinstance(outcome, BaseException)
-            reason = first_line(outcome) if raised_one else "its worker was ended"
+            broken = isinstance(outcome, BaseException)
+            reason = tell_error(outcome) if broken else "its worker was ended"
             fail(self.study, trial.number, reason)  # of a finished trial the first word counts
             failed += self._tell(trial.number, params)
         return failed
@@ -166,7 +166,12 @@ class Searching:
         attrs = find(self.study, number).user_attrs
         tags = {"trial": str(number), "study": self.study.study_name, "state": "failed"}
         tags["error"] = attrs.get(REASON, "")
-        self.run.end_child(attrs.get(RUN), f"trial-{number}", attrs.get(KEYS, {}), tags)
+        if RUN in attrs:
+            run = self.run.child(attrs[RUN])
+        else:  # it never came to make one
+            run = self.run.begin_child(f"trial-{number}")
+            run.log_params(attrs.get(KEYS, {}))
+        run.end("FAILED", tags)
 
 
 def _by_key(params: dict[str, str]) -> dict[str, Any]:

@@ -177,12 +177,14 @@ def describe_run(
         model: mean_figures([result.comparison.figures[model] for result in results])
         for model in newest.models
     }
+    metric, sign = primary_metric(experiment.recipe.task)
     validation = sum(result.validation for result in results) / len(results)
     record = {
         "target": config.choices["target"],
         "data": config.choices["data"],
         "label": experiment.labels.rule,
-        "metric": primary_metric(experiment.recipe.task)[0],
+        "metric": metric,
+        "higher_is_better": sign > 0,
         "n_features": len(newest.fold.train.table.names),
         "rows": describe_fold(newest.fold),
         "model": {
@@ -218,7 +220,7 @@ def enter_registry(
 
     In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
     """
-    name = config.registry.name or f"{config.choices['target']}-{parts.source.name}"
+    name = config.registered_name(parts.source.name)
     trained = result.models[config.choices["model"]]
     champion = find_champion(run, name)
     if champion is None:

@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 from optimizer.config import build
 from optimizer.config_schema import ExperimentConfig
 from optimizer.io.artifacts import ArtifactRef, code_digest, hash_values
-from optimizer.io.experiments import open_experiment
+from optimizer.io.experiments import open_experiment, open_usage
 from optimizer.io.feature_store import FeatureStore
 from optimizer.io.stores import load_panel, read_frame, store_telemetry, write_frame
 from optimizer.io.tracking import TrackedRun
@@ -186,7 +186,7 @@ def replay(
     from optimizer.rightsizing.backtest import replay_named
 
     rules = build(config.replay, "replay")
-    usage = rules.usage(load_panel(validated), config.backtest.resource)
+    usage = open_usage(rules, validated, config.backtest.resource)
     return replay_named(name, build(node, f"policy {name}"), rules, usage)
 
 

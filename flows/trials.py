@@ -9,8 +9,8 @@ from typing import Any
 import cloudpickle
 from prefect import flow
 
-from messages import first_line, quiet_jobs, quiet_loggers
-from optimizer.config import build, load_config
+from messages import quiet_jobs, quiet_loggers, tell_error
+from optimizer.config import build
 from optimizer.config_schema import ExperimentConfig
 from optimizer.experiment import build_components
 from optimizer.io.artifacts import ArtifactRef
@@ -24,7 +24,7 @@ from optimizer.search.study import FIT_SECONDS, INPUTS, KEYS, RUN, attach, fail,
 from optimizer.training import fit_uncalibrated, score_validation
 
 
-def run_trial(overrides: list[str], output_dir: str) -> dict[str, Any]:
+def run_trial(config: ExperimentConfig) -> dict[str, Any]:
     """Run a trial within its time and tell the study how it ended.
 
     Returns
@@ -32,34 +32,29 @@ def run_trial(overrides: list[str], output_dir: str) -> dict[str, Any]:
     dict
         ``number``, ``state`` (complete, pruned or failed), ``values`` and ``reason``.
     """
-    del output_dir  # a trial leaves its figures in the study and in MLflow
-    config = load_config(overrides)
     search: Search = build(config.search, "search")
-    study = load_study(search, str(config.trial.study))
-    number = int(config.trial.number or 0)
+    study, number = load_study(search, str(config.trial.study)), int(config.trial.number or 0)
     bound = trial_flow.with_options(timeout_seconds=search.timeout_seconds)
     with quiet_jobs():
-        state = bound(overrides, return_state=True)
+        state = bound(config, search, study, return_state=True)
     if state.is_completed():
         return dict(state.result())
     error = state.result(raise_on_failure=False)
     late = state.name == "TimedOut" or isinstance(error, TimeoutError)
-    reason = f"longer than {search.trial_timeout}" if late else first_line(error)
+    reason = f"longer than {search.trial_timeout}" if late else tell_error(error)
     fail(study, number, reason)
     return {"number": number, "state": "failed", "values": None, "reason": reason}
 
 
 @flow(name="trial", flow_run_name="trial", validate_parameters=False)
-def trial_flow(overrides: list[str]) -> dict[str, Any]:
+def trial_flow(config: ExperimentConfig, search: Search, study: Any) -> dict[str, Any]:
     """Train on each validation fold; the test rows are never read."""
     quiet_loggers()
-    config = load_config(overrides)
-    search: Search = build(config.search, "search")
-    study = load_study(search, str(config.trial.study))
     trial = attach(study, int(config.trial.number or 0))
     tracking, name = config.tracking, f"trial-{trial.number}"
     with track_run(tracking.uri, tracking.experiment, name, tracking.parent) as run:
-        run.replace(trial.user_attrs.get(RUN))
+        if RUN in trial.user_attrs:
+            run.discard(trial.user_attrs[RUN])
         trial.set_user_attr(RUN, run.run_id)
         run.log_params(trial.user_attrs[KEYS])
         run.set_tags({"trial": str(trial.number), "study": study.study_name, "state": "running"})

@@ -135,6 +135,10 @@ class ExperimentConfig:
         """Return the resolved configuration as plain values."""
         return asdict(self)
 
+    def registered_name(self, data: str) -> str:
+        """Return the name that models trained on the named data are registered under."""
+        return self.registry.name or f"{self.choices['target']}-{data}"
+
     def flatten(self) -> dict[str, Any]:
         """Return every leaf by its dotted key, as used on the command line."""
         return dict(leaves(self.to_dict(), ""))

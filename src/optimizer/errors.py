@@ -79,3 +79,8 @@ class TrackingError(OptimizerError):
 
 class StoreError(OptimizerError):
     """The feature store cannot be reached, or does not hold what it should."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, in short; the name of its kind if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

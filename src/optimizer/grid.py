@@ -13,7 +13,6 @@ from optimizer.evaluation import bootstrap
 from optimizer.evaluation.forecast_metrics import pinball_rows
 from optimizer.evaluation.settings import Evaluation
 
-HIGHER_IS_BETTER = {"average_precision": True, "pinball": False}
 Row = tuple[str, ...]
 
 
@@ -23,7 +22,7 @@ def rank_jobs(records: Sequence[Mapping[str, Any]]) -> list[int]:
     The test fold has no say: whoever chose by it could not report it. A job without a figure, as
     on validation rows of one class, comes last.
     """
-    sign = -1 if HIGHER_IS_BETTER[records[0]["metric"]] else 1
+    sign = -1 if records[0]["higher_is_better"] else 1
     figures = [sign * record["model"]["validation"] for record in records]
     return sorted(range(len(records)), key=lambda i: (np.isnan(figures[i]), figures[i]))
 

@@ -40,6 +40,10 @@ FORECAST_COLUMNS: dict[str, tuple[str, str]] = {
 """Column heads of the table of forecasts at one horizon."""
 
 
+DECIDING = ("average_precision_gain", "pinball_change")
+"""Differences of the figure that decides between two models."""
+
+
 def mean_figures(folds: Sequence[Figures]) -> dict[str, float]:
     """Return the mean of each figure over the folds; of one fold the figures themselves."""
     if len(folds) == 1:
@@ -113,17 +117,17 @@ def _format(value: float | None, form: str) -> str:
     return "-" if value is None or np.isnan(value) else format(value, form)
 
 
-def tell_difference(task: Task, difference: Figures, other: str) -> str:
-    """Return one line: how far the model is from another one, with the interval."""
-    if isinstance(task, EventTask):
-        keys = ["average_precision_gain"]
-    else:
-        keys = [f"pinball_change_{format_duration(horizon)}" for horizon in task.horizons]
+def tell_difference(difference: Figures, other: str) -> str:
+    """Return one line: how far the model is from another one, with the interval.
+
+    Of all differences the ones of the deciding figure, per horizon.
+    """
     told = [
-        f"{key.replace('_', ' ')} {difference[key]:+.4f} "
+        f"{key.replace('_', ' ')} {value:+.4f} "
         f"[{difference.get(f'{key}_lower', np.nan):+.4f}, "
         f"{difference.get(f'{key}_upper', np.nan):+.4f}]"
-        for key in keys
+        for key, value in difference.items()
+        if key.startswith(DECIDING) and not key.endswith(("_lower", "_upper"))
     ]
     return f"against {other}: {', '.join(told)}"
 

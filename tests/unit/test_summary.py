@@ -77,7 +77,7 @@ def test_tell_difference_gives_every_horizon_with_its_interval() -> None:
         "pinball_change_1h": -0.1, "pinball_change_1h_lower": -0.2, "pinball_change_1h_upper": 0.0,
         "pinball_change_24h": 0.3,
     }  # fmt: skip
-    told = tell_difference(forecast_task(PANEL), difference, "persistence, the best baseline")
+    told = tell_difference(difference, "persistence, the best baseline")
     assert told == (
         "against persistence, the best baseline: pinball change 1h -0.1000 [-0.2000, +0.0000], "
         "pinball change 24h +0.3000 [+nan, +nan]"

@@ -1,4 +1,4 @@
-"""An experiment from references: what a task opens on whatever worker it runs."""
+"""Experiments and usage from references: what a task opens on whatever worker it runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from optimizer.features.panel import Panel
 from optimizer.features.table import FeatureTable
 from optimizer.io.artifacts import ArtifactRef, hash_values
 from optimizer.io.stores import load_features, load_panel
+from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.replay import Replay
 
 DECIDING = ("target", "split", "features", "evaluation", "imbalance", "seed", "threads")
 """Keys of a configuration that an experiment depends on, beside its data."""
@@ -51,6 +53,22 @@ def open_experiment(
                 _KEPT.pop(next(iter(_KEPT)))
             _KEPT[key] = made
         return _KEPT[key]
+
+
+@lru_cache(maxsize=1)
+def open_usage(replay: Replay, validated: ArtifactRef, resource: str) -> Usage:
+    """Return the usage to replay over; the tasks of a process share one.
+
+    Parameters
+    ----------
+    replay : Replay
+        Its first cutoff decides the capacities.
+    validated : ArtifactRef
+        Validated telemetry.
+    resource : str
+        See :func:`optimizer.rightsizing.usage.usage_of`.
+    """
+    return replay.usage(load_panel(validated), resource)
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from optimizer.errors import OptimizerError, StoreError
+from optimizer.errors import OptimizerError, StoreError, first_line
 from optimizer.features.schema import StoreSchema
 from optimizer.io.feast_objects import define_objects
 from optimizer.io.manifest import locked
@@ -217,11 +217,6 @@ def attempt(call: Callable[[], T], what: str, note: str = "") -> T:
                 "`python flows/features.py` again: it mends what was interrupted",
             ) from error
     raise AssertionError("unreachable")
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return (str(error).splitlines() or [""])[0][:200]
 
 
 def quiet_libraries() -> None:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -69,10 +69,13 @@ class TrackedRun:
         if metrics:
             self.client.log_batch(self.run_id, metrics=metrics[:1000])
 
-    def replace(self, run_id: str | None) -> None:
+    def child(self, run_id: str) -> TrackedRun:
+        """Return another run of the same experiment, such as one nested in this."""
+        return replace(self, run_id=run_id)
+
+    def discard(self, run_id: str) -> None:
         """Delete a run that this one repeats, such as a trial's whose worker died."""
-        if run_id is not None:
-            self.client.delete_run(run_id)
+        self.client.delete_run(run_id)
 
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags in one call."""
@@ -85,28 +88,17 @@ class TrackedRun:
         self.set_tags(tags)
         self.client.set_terminated(self.run_id, status)
 
-    def end_child(
-        self, run_id: str | None, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
-    ) -> None:
-        """Close a nested run as failed; one that never began is made, so that none is missing."""
-        if run_id is None:
-            made = self.client.create_run(
-                self.experiment_id, run_name=name, tags={PARENT: self.run_id}
-            )
-            run_id = str(made.info.run_id)
-            TrackedRun(run_id, self.experiment_id, self.client).log_params(params)
-        TrackedRun(run_id, self.experiment_id, self.client).end("FAILED", tags)
-
-    def tag_child(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a nested run."""
-        TrackedRun(run_id, self.experiment_id, self.client).set_tags(tags)
+    def begin_child(self, name: str) -> TrackedRun:
+        """Make a run nested in this one; whoever makes it ends it."""
+        made = self.client.create_run(self.experiment_id, run_name=name, tags={PARENT: self.run_id})
+        return self.child(str(made.info.run_id))
 
     def close_orphans(self) -> None:
         """Close nested runs that nobody works on any more: their worker was ended."""
-        for child in self.children():
-            if child.info.status == "RUNNING":
-                orphan = TrackedRun(child.info.run_id, self.experiment_id, self.client)
-                orphan.end("KILLED", {"error": "its worker was ended; the job was begun again"})
+        for one in self.children():
+            if one.info.status == "RUNNING":
+                told = {"error": "its worker was ended; the job was begun again"}
+                self.child(one.info.run_id).end("KILLED", told)
 
     def children(self) -> list[Any]:
         """Return the runs nested in this one, oldest first."""

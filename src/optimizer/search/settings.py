@@ -105,6 +105,12 @@ class Search:
         return parse_duration(self.trial_timeout, "search.trial_timeout").total_seconds()
 
     @property
+    def keys(self) -> set[str]:
+        """The keys that it may search, under whatever choice."""
+        choices = [params for cases in self.cases.values() for params in cases.values()]
+        return {*self.params, *(key for params in choices for key in params)}
+
+    @property
     def prunes(self) -> bool:
         """Whether trials may be stopped early: Optuna compares one objective only."""
         return len(self.objectives) == 1

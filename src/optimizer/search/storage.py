@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from optimizer.errors import StoreError
+from optimizer.errors import StoreError, first_line
 
 WAIT_SECONDS = 100.0
 """How long a writer waits for another one; several processes share a study."""
@@ -70,7 +70,7 @@ def _refused(url: str, error: Exception) -> StoreError:
     """Return the error of a storage that cannot be used."""
     return StoreError(
         "search.storage",
-        seen=f"{url!r} ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+        seen=f"{url!r} ({first_line(error)})",
         allowed="a database or journal file that can be written to: sqlite:///studies.db, "
         "postgresql+psycopg://user@host/db, journal:studies.log",
         fix="end what locks it, correct its permissions or choose another search.storage",
