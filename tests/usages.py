@@ -8,7 +8,7 @@ import pandas as pd
 from optimizer.config import CONF_DIR, build
 from optimizer.rightsizing.base import CPU, Policy, Usage
 
-LEARNT = {"cost_optimal", "cost_optimal_steps", "quantile"}
+LEARNT = {"budget_optimal", "cost_optimal", "cost_optimal_steps", "quantile"}
 """Policies that train a model: too slow for what is asked of all rules, with tests of their own."""
 
 

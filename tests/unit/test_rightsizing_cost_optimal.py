@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optimizer.errors import ConfigError
-from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.budget_optimal import BudgetOptimal
 from optimizer.rightsizing.cost_optimal import CostOptimal, choose_levels
 from optimizer.rightsizing.historical_cost import SHORTFALL
@@ -127,13 +127,6 @@ def test_requests_rise_with_lambda_and_wait_for_history(requests: np.ndarray) ->
     assert (np.diff(requests[:, :, 1:], axis=0) >= 0).all()
 
 
-@pytest.mark.parametrize("policy", [CostOptimal(), Quantile(), BudgetOptimal()])
-def test_the_protocol(policy: Policy) -> None:
-    assert isinstance(policy, Policy)
-    assert list(policy.knobs) == sorted(policy.knobs)
-    assert getattr(policy, policy.knob) in policy.knobs
-
-
 @pytest.mark.parametrize("index", [0, 9, LAST])
 def test_no_request_reads_its_future(
     usage: Usage, requests: np.ndarray, promised: np.ndarray, budgeted: np.ndarray, index: int
@@ -168,22 +161,6 @@ def test_usage_that_is_changed_in_place_is_noticed(usage: Usage, requests: np.nd
     policy.request(own, CUTOFFS, LAMBDAS)
     own.values[:, : CUTOFFS[0]] *= 1.5
     assert not np.array_equal(policy.request(own, CUTOFFS, LAMBDAS), requests, equal_nan=True)
-
-
-@pytest.mark.parametrize("budget", [0.01, 0.05])
-def test_lambda_meets_a_budget_and_reads_only_the_past(usage: Usage, budget: float) -> None:
-    policy = CostOptimal(w=1.0, rolling=ROLLING)
-    found = policy.lambda_for(usage, CUTOFFS, budget)
-    values = usage.values.copy()
-    values[:, CUTOFFS[0] :] = 79.0
-    assert policy.lambda_for(replace(usage, values=values), CUTOFFS, budget) == found
-    hits, steps = count_hits(usage, CUTOFFS, 6, policy.request(usage, CUTOFFS, (found,)))
-    assert hits.sum() / steps.sum() == pytest.approx(budget, abs=0.6 * budget)
-
-
-def test_lambda_is_the_safest_where_nothing_can_be_calibrated(usage: Usage) -> None:
-    policy = CostOptimal(rolling=ROLLING)
-    assert policy.lambda_for(usage, np.array([6, 12]), 0.01) == pytest.approx(policy.knobs[-1])
 
 
 def test_levels_of_a_share_by_hand() -> None:

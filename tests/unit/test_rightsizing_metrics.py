@@ -8,7 +8,6 @@ import pytest
 
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.calibration import coverage_table, exceedance_table
 from optimizer.rightsizing.replay_intervals import interval_peaks
 from optimizer.rightsizing.replay_metrics import replay_metrics
 from optimizer.rightsizing.replay_sums import ReplaySums, replay_sums
@@ -101,11 +100,10 @@ def test_kills_are_runs_of_violated_steps_and_every_interval_counts_anew() -> No
 def test_groups_and_resamples_are_weighted_sums_of_services() -> None:
     requests, usage, cutoffs = noisy()
     sums = replay_sums(requests, usage, cutoffs)
-    names, groups = sums.by_group(np.array(["web", "batch", "web", "idle", "batch"]))
-    assert names == ("batch", "idle", "web")
+    groups = sums.weighted(np.array([[0, 1, 0, 1, 1], [1, 0, 1, 0, 0]], dtype=bool))
     web = replace(usage, values=usage.values[[0, 2]], capacity=usage.capacity[[0, 2]])
     alone = replay_sums(requests[:, :, [0, 2]], replace(web, services=("a", "b")), cutoffs)
-    np.testing.assert_allclose(groups.values[:, :, 2], alone.pooled().values[:, :, 0])
+    np.testing.assert_allclose(groups.values[:, :, 1], alone.pooled().values[:, :, 0])
     drawn = sums.weighted(np.array([[2, 0, 1, 0, 0], [1, 1, 1, 1, 1]]))
     np.testing.assert_allclose(
         drawn["demand"][:, 0], 2 * sums["demand"][:, 0] + sums["demand"][:, 2]
@@ -198,31 +196,3 @@ def test_sums_of_an_idle_fleet_have_no_unmet_share() -> None:
     # the oracle too requests the floor
     np.testing.assert_allclose(figures["cost_vs_oracle"], 1.0)
     assert isinstance(sums, ReplaySums)
-
-
-def test_promised_exceedance_beside_the_realised_one() -> None:
-    requests, usage, cutoffs = small()
-    promised = np.array([[0.5, 0.9], [0.2, NAN]])
-    table = exceedance_table(promised, requests[0], usage, cutoffs, np.array(["web", "idle"]))
-    assert table.index.tolist() == ["all", "idle", "web"]
-    # service 0: two steps at 0.5 (one violated) and one at 0.2; service 1: no promise where seen
-    assert table["steps"].tolist() == [3, 0, 3]
-    np.testing.assert_allclose(table["promised"], [0.4, NAN, 0.4])
-    np.testing.assert_allclose(table["realised"], [1 / 3, NAN, 1 / 3])
-    np.testing.assert_allclose(table["difference"], [1 / 3 - 0.4, NAN, 1 / 3 - 0.4])
-    whole = exceedance_table(0.25, requests[0], usage, cutoffs)
-    np.testing.assert_allclose(whole.loc["all"], [5, 0.25, 0.6, 0.35])
-
-
-def test_coverage_of_bounds_over_the_coming_peaks() -> None:
-    _, usage, cutoffs = small()
-    # peaks: service 0: 4 | 1; service 1: none | 3
-    lower = np.array([[4, 0], [2, 1]], dtype=np.float32)
-    upper = np.array([[6, 9], [3, 2]], dtype=np.float32)
-    table = coverage_table(lower, upper, usage, cutoffs, np.array(["a", "b"]))
-    assert table["intervals"].tolist() == [3, 2, 1]
-    np.testing.assert_allclose(table["coverage"], [1 / 3, 1 / 2, 0])
-    np.testing.assert_allclose(table["below"], [1 / 3, 1 / 2, 0])
-    np.testing.assert_allclose(table["above"], [1 / 3, 0, 1])
-    # widths 2 and 1, and 1, over peaks 4, 1 and 3
-    np.testing.assert_allclose(table["width"], [4 / 8, 3 / 5, 1 / 3])

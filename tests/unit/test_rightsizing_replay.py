@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from optimizer.errors import ConfigError, InsufficientHistoryError
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.history import past_peaks
 from optimizer.rightsizing.replay import Replay, replay_policy
-from optimizer.rightsizing.replay_intervals import interval_peaks, interval_stops, past_peaks
+from optimizer.rightsizing.replay_intervals import Window, interval_peaks, interval_stops
 
 NAN = np.nan
 
@@ -21,6 +22,7 @@ NAN = np.nan
 class PastMaximum:
     """The maximum of all that was before, times the knob; NaN before anything was observed."""
 
+    learns: bool = False
     knob: str = "margin"
     setting: float = 1.0
     knobs: tuple[float, ...] = (1.0, 1.5)
@@ -36,6 +38,7 @@ class PastMaximum:
 class Constant:
     """The knob itself, for every service."""
 
+    learns: bool = False
     knob: str = "value"
     setting: float = 1.0
     knobs: tuple[float, ...] = (0.0, 1.0, np.inf)
@@ -114,9 +117,15 @@ def test_wrong_settings_are_config_errors(wrong: dict[str, object]) -> None:
 
 
 def test_interval_stops() -> None:
-    np.testing.assert_array_equal(interval_stops(np.array([2, 5, 8]), 100), [5, 8, 11])
-    np.testing.assert_array_equal(interval_stops(np.array([2, 5, 8]), 9), [5, 8, 9])
-    np.testing.assert_array_equal(interval_stops(np.array([4]), 9), [9])
+    np.testing.assert_array_equal(interval_stops(np.array([2, 5, 8]), 1), [5, 8, 11])
+    np.testing.assert_array_equal(interval_stops(np.array([4]), 5), [9])
+
+
+def test_a_window_ends_with_the_usage() -> None:
+    usage = ones(9)
+    assert Window.of(usage, np.array([1, 3, 5])).lengths.tolist() == [2, 2, 2]
+    assert Window.of(usage, np.array([2, 5, 8])).lengths.tolist() == [3, 3, 1]
+    assert Window.of(usage, np.array([4])).lengths.tolist() == [5]
 
 
 def test_peaks_before_and_after_cutoffs() -> None:

@@ -48,6 +48,21 @@ def lognormal(n_services: int, days: int, seed: int = 0) -> tuple[Usage, np.ndar
     return usage_from(np.exp(logs)), centre
 
 
+def learn(usage: Usage, cutoffs: np.ndarray, seed: int = 0, **settings: int) -> ExceedanceSurface:
+    """Return a surface that knows the six hours after each cutoff."""
+    model, table = ExceedanceSurface(**settings), describe(usage, cutoffs, 6)
+    return model.fit(table, model.rows(usage, table, 6, seed), seed)
+
+
+def ask(
+    surface: ExceedanceSurface, usage: Usage, cutoffs: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
+    """Return the exceedance of levels that are the same for several cutoffs and services."""
+    shape = (len(cutoffs), usage.n_services, levels.shape[-1])
+    wide = np.broadcast_to(levels.astype(np.float32), shape)
+    return surface.exceedance(usage, describe(usage, cutoffs, 6), wide)
+
+
 @pytest.fixture(scope="module")
 def fleet() -> tuple[Usage, np.ndarray]:
     return lognormal(30, 24)
@@ -56,7 +71,7 @@ def fleet() -> tuple[Usage, np.ndarray]:
 @pytest.fixture(scope="module")
 def surface(fleet: tuple[Usage, np.ndarray]) -> ExceedanceSurface:
     cutoffs = np.arange(8 * DAY, 18 * DAY, 6)
-    return ExceedanceSurface(rounds=80, min_child_samples=50).fit(fleet[0], cutoffs, 6, seed=1)
+    return learn(fleet[0], cutoffs, seed=1, rounds=80, min_child_samples=50)
 
 
 def test_trailing_pads_what_has_not_begun() -> None:
@@ -150,7 +165,7 @@ def test_nothing_reads_the_future(later: float, surface: ExceedanceSurface) -> N
     np.testing.assert_array_equal(bounds[1], request_bounds(changed, cutoffs, 0.01)[1])
     levels = candidate_levels(one.references, bounds, 8)
     np.testing.assert_array_equal(
-        surface.exceedance(usage, cutoffs, levels), surface.exceedance(changed, cutoffs, levels)
+        surface.exceedance(usage, one, levels), surface.exceedance(changed, other, levels)
     )
 
 
@@ -213,7 +228,7 @@ def test_the_surface_falls_in_the_level(
     fleet: tuple[Usage, np.ndarray], surface: ExceedanceSurface
 ) -> None:
     cutoffs = np.array([20 * DAY, 21 * DAY])
-    share = surface.exceedance(fleet[0], cutoffs, np.geomspace(0.1, 100.0, 30))
+    share = ask(surface, fleet[0], cutoffs, np.geomspace(0.1, 100.0, 30))
     assert share.shape == (2, 30, 30)
     assert share.dtype == np.float32
     assert (np.diff(share, axis=2) <= 0).all()
@@ -228,7 +243,7 @@ def test_the_surface_knows_the_truth(
     cutoffs = np.arange(20 * DAY, 23 * DAY, 6)
     for truth in (0.5, 0.2, 0.05):
         level = np.exp(centre + SPREAD * norm.ppf(1 - truth)).astype(np.float32)
-        share = surface.exceedance(usage, cutoffs, level[None, :, None])
+        share = ask(surface, usage, cutoffs, level[None, :, None])
         assert share.mean() == pytest.approx(truth, rel=0.15)
         assert np.abs(share - truth).mean() < 0.3 * truth + 0.01
 
@@ -238,18 +253,18 @@ def test_a_seed_repeats_a_fit_and_another_does_not(
 ) -> None:
     usage, cutoffs, levels = fleet[0], np.array([20 * DAY]), np.geomspace(1.0, 50.0, 10)
     lessons = np.arange(8 * DAY, 18 * DAY, 6)
-    first = surface.exceedance(usage, cutoffs, levels)
+    first = ask(surface, usage, cutoffs, levels)
     settings = {"rounds": 80, "min_child_samples": 50}
-    again = ExceedanceSurface(**settings).fit(usage, lessons, 6, seed=1)
-    np.testing.assert_array_equal(first, again.exceedance(usage, cutoffs, levels))
-    other = ExceedanceSurface(**settings).fit(usage, lessons, 6, seed=2)
-    assert not np.array_equal(first, other.exceedance(usage, cutoffs, levels))
+    again = learn(usage, lessons, seed=1, **settings)
+    np.testing.assert_array_equal(first, ask(again, usage, cutoffs, levels))
+    other = learn(usage, lessons, seed=2, **settings)
+    assert not np.array_equal(first, ask(other, usage, cutoffs, levels))
 
 
 def test_services_without_history_are_unknown(surface: ExceedanceSurface) -> None:
     usage, _ = lognormal(3, 12)
     usage.values[1] = np.nan
-    share = surface.exceedance(usage, np.array([10 * DAY]), np.array([1.0, 50.0]))
+    share = ask(surface, usage, np.array([10 * DAY]), np.array([1.0, 50.0]))
     assert np.isnan(share[0, 1]).all()
     assert not np.isnan(share[0, [0, 2]]).any()
     assert np.isnan(past_exceedance(usage, 10 * DAY, np.ones((3, 1), dtype=np.float32))[1]).all()
@@ -258,4 +273,4 @@ def test_services_without_history_are_unknown(surface: ExceedanceSurface) -> Non
 def test_too_few_rows_are_refused() -> None:
     usage, _ = lognormal(3, 4)
     with pytest.raises(InsufficientHistoryError, match="rows with an outcome"):
-        ExceedanceSurface().fit(usage, np.array([48, 54]), 6)
+        learn(usage, np.array([48, 54]))

@@ -1,4 +1,4 @@
-"""The Vertical Pod Autoscaler's arithmetic: buckets, decay, daily peaks, bounds."""
+"""The Vertical Pod Autoscaler's arithmetic: buckets, decay, daily peaks."""
 
 from __future__ import annotations
 
@@ -50,22 +50,6 @@ def test_cpu_request_is_a_percentile_of_the_decayed_histogram_and_a_margin() -> 
     # at 0.2 * (1.05^26 - 1) = 0.5111.
     expected = [0.01 * 1.15, 0.0205 * 1.15, 0.2 * (1.05**26 - 1.0) * 1.15]
     np.testing.assert_allclose(found[:, 0, 0], expected, rtol=1e-6)
-
-
-def test_bounds_widen_where_there_is_little_history() -> None:
-    # First and last sample are 2 days apart, 3 days are observed: the confidence is 2.
-    usage = usage_from([0.5, 0.02, 0.005], step="24h")
-    lower, upper = Vpa().bounds(usage, at(3))
-    np.testing.assert_allclose(lower[0, 0], 0.01 * 1.15 * (1.0 + 0.001 / 2.0) ** -2.0, rtol=1e-6)
-    highest = 0.2 * (1.05**26 - 1.0)
-    np.testing.assert_allclose(upper[0, 0], highest * 1.15 * (1.0 + 1.0 / 2.0), rtol=1e-6)
-
-
-def test_bounds_of_a_gappy_history_count_the_observed_time() -> None:
-    # First and last sample are 3 days apart, but only 2 days are observed.
-    usage = usage_from([0.005, NAN, NAN, 0.005, NAN], step="24h")
-    _, upper = Vpa().bounds(usage, at(5))
-    np.testing.assert_allclose(upper[0, 0], 0.01 * 1.15 * (1.0 + 1.0 / 2.0), rtol=1e-6)
 
 
 def test_memory_request_is_a_percentile_of_daily_peaks() -> None:

@@ -25,6 +25,7 @@ class Wanted:
     """Requests given by hand, shape ``(n_cutoffs, n_services)``, times the knob."""
 
     values: list[list[float]]
+    learns: bool = False
     knob: str = "factor"
     setting: float = 1.0
     knobs: tuple[float, ...] = (1.0,)
@@ -157,3 +158,8 @@ def test_wrappers_nest_in_a_yaml() -> None:
 def test_value_out_of_range_is_named(make, key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         make()
+
+
+def test_wrapped_policies_learn_if_what_they_wrap_does() -> None:
+    assert not WithMargin(Wanted([[1.0]]), 0.1).learns
+    assert WithMargin(Wanted([[1.0]], learns=True), 0.1).learns

@@ -58,8 +58,7 @@ def replay_named(name: str, policy: Policy, replay: Replay, usage: Usage) -> Pol
     requests = replay.requests(policy, usage, knobs, capped=name != ORACLE)
     sums = replay_sums(requests, usage, replay.cutoffs(usage), replay.floor)
     nearest = int(np.argmin(np.abs(np.asarray(knobs) - own)))
-    learns = bool(getattr(policy, "learns", False))
-    return PolicyReplay(name, policy.knob, knobs, nearest, learns, requests, sums)
+    return PolicyReplay(name, policy.knob, knobs, nearest, policy.learns, requests, sums)
 
 
 def tabulate_figures(
@@ -141,6 +140,9 @@ def compare_rules(
                         "unmet_capped": told.unmet_capped,
                         "cost": told.cost,
                         "best_rule": told.rule,
+                        "rule_cost": told.rule_cost,
+                        "difference": told.difference[0],
+                        "undefined_draws": told.undefined,
                         "change": change,
                         "lower": lower,
                         "upper": upper,

@@ -63,6 +63,11 @@ class Policy(Protocol):
     """
 
     @property
+    def learns(self) -> bool:
+        """Whether it fits a model: the best policy that does not is what it has to beat."""
+        ...
+
+    @property
     def knob(self) -> str:
         """Name of the argument that trades cost against risk."""
         ...

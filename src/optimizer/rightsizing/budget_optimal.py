@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from optimizer.durations import parse_duration
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
-from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.cost_optimal import SWEEP, choose_levels
-from optimizer.rightsizing.quantile import PROMISES
-from optimizer.rightsizing.rules import Rule
-from optimizer.rightsizing.surface_promise import keep_promises
-from optimizer.rightsizing.surface_rolling import RollingSurface
+from optimizer.rightsizing.surface_promise import PROMISES, Promise
+from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
 
 PRICES = np.geomspace(SWEEP[-1], SWEEP[0], 81)
 """Values of λ to choose from, the safest first."""
 
 
-class BudgetOptimal(Rule):
+class BudgetOptimal(Promise):
     """Request as ``CostOptimal`` does, with a λ that is chosen anew at every cutoff.
 
     It is the least one whose realised share of violated steps kept the budget over the outcomes
@@ -34,20 +28,9 @@ class BudgetOptimal(Rule):
         Share of steps whose usage may exceed the request, in (0, 1), such as 0.005.
     w : float
         As of :class:`~optimizer.rightsizing.cost_optimal.CostOptimal`.
-    memory : str
-        How long outcomes count.
-    rolling : RollingSurface, optional
-        The surface and its schedule; its calibration period gives the first outcomes.
-    sweep : sequence of float
-        Budgets that span the frontier.
-
-    Notes
-    -----
-    At a cutoff: features before it, a model of intervals that ended before the refit that serves
-    it, and outcomes of intervals that ended by then. Without any outcome it takes the largest λ.
+    memory, rolling, sweep
+        As of :class:`~optimizer.rightsizing.surface_promise.Promise`.
     """
-
-    learns: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -57,18 +40,9 @@ class BudgetOptimal(Rule):
         rolling: RollingSurface | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
-        require_between("policy.budget", budget, 0.0, 1.0, fix=0.01, open_low=True, open_high=True)
+        super().__init__("budget", budget, memory, rolling, sweep)
         require_between("policy.w", w, 0.0, 1.0, fix=0.2)
-        super().__init__("budget", budget, sweep, None)
-        self.budget = budget
-        self.w = w
-        self.memory = parse_duration(memory, "policy.memory")
-        self.rolling = rolling or RollingSurface()
+        self._w = w
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
-        """Return the requests for each budget, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self.rolling.forecast(usage, cutoffs)
-        tried = choose_levels(found.levels, found.exceedance, PRICES.tolist(), self.w)
-        return keep_promises(usage, found, tried, knobs, self.memory)
+    def _tried(self, found: Forecast) -> FloatArray:
+        return choose_levels(found.levels, found.exceedance, PRICES.tolist(), self._w)

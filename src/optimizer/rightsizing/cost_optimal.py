@@ -14,7 +14,6 @@ from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.historical_cost import SHORTFALL
 from optimizer.rightsizing.rules import Rule
 from optimizer.rightsizing.surface import expected_shortfall
-from optimizer.rightsizing.surface_outcomes import count_hits
 from optimizer.rightsizing.surface_rolling import RollingSurface
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.02, 2000.0, 36).round(4))
@@ -59,48 +58,16 @@ class CostOptimal(Rule):
         require_between("policy.lambda_", lambda_, 0.0, fix=5.0, open_low=True)
         require_between("policy.w", w, 0.0, 1.0, fix=0.2)
         super().__init__("lambda_", lambda_, sweep, None)
-        self.lambda_ = lambda_
-        self.w = w
-        self.rolling = rolling or RollingSurface()
+        self._w = w
+        self._rolling = rolling or RollingSurface()
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self.rolling.forecast(usage, cutoffs)
+        found = self._rolling.forecast(usage, cutoffs)
         part = slice(found.start, None)
-        return choose_levels(found.levels[part], found.exceedance[part], knobs, self.w)
-
-    def lambda_for(
-        self, usage: Usage, cutoffs: NDArray[np.int64], budget: float, number: int = 81
-    ) -> float:
-        """Return the least λ that keeps violations within a budget before the first cutoff.
-
-        Parameters
-        ----------
-        usage : Usage
-            Nothing from the first cutoff on bears on the answer.
-        cutoffs : numpy.ndarray
-            Cutoffs of the coming replay, which then shares the forecast; the first ends the
-            calibration period.
-        budget : float
-            Share of steps whose usage may exceed the request, in (0, 1), such as 0.005.
-        number : int
-            Values of λ to try, geometric over the sweep.
-
-        Returns
-        -------
-        float
-            The largest λ tried if none meets the budget, or nothing could be calibrated.
-        """
-        require_between("budget", budget, 0.0, 1.0, fix=0.005, open_low=True, open_high=True)
-        found = self.rolling.forecast(usage, cutoffs)
-        past = slice(None, found.start)
-        tried = np.geomspace(self.knobs[0], self.knobs[-1], number).tolist()
-        requests = choose_levels(found.levels[past], found.exceedance[past], tried, self.w)
-        hits, steps = count_hits(usage, found.cutoffs[past], found.interval, requests)
-        met = np.flatnonzero(hits.sum(axis=(1, 2)) <= budget * max(1, int(steps.sum())))
-        return float(tried[met[0]] if len(met) and steps.any() else tried[-1])
+        return choose_levels(found.levels[part], found.exceedance[part], knobs, self._w)
 
 
 def choose_levels(

@@ -1,4 +1,4 @@
-"""What the rules share of the past: how much of it there is, and its maximum."""
+"""What lies before a cutoff: how much of it there is, its maximum, and the largest request."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray, IntArray
+from optimizer.rightsizing.base import Usage
 
 
 def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
@@ -55,3 +56,37 @@ def peak(values: FloatArray) -> FloatArray:
     """Return the maximum observed per service, shape ``(n_services,)``, NaN without any."""
     highest: FloatArray = np.fmax.reduce(values, axis=1, initial=np.float32(np.nan))
     return highest
+
+
+def past_peaks(usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
+    """Return the maximum observed before each cutoff, however long ago: each step is read once.
+
+    Parameters
+    ----------
+    usage : Usage
+        Of all services.
+    cutoffs : numpy.ndarray
+        int64, ascending.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed.
+    """
+    starts = np.append(0, cutoffs[:-1])
+    pieces = np.fmax.reduceat(usage.values[:, : cutoffs[-1]], starts, axis=1)
+    found = np.asarray(np.fmax.accumulate(pieces, axis=1).T, dtype=np.float32)
+    found[cutoffs == 0] = np.nan  # an empty piece gives the value at its start, not nothing
+    return found
+
+
+def request_caps(usage: Usage, cutoffs: NDArray[np.int64], headroom: float) -> FloatArray:
+    """Return the largest request: ``headroom * capacity``, or the highest past usage if more.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services)``; NaN where neither is known.
+    """
+    caps: FloatArray = np.fmax(past_peaks(usage, cutoffs), np.float32(headroom) * usage.capacity)
+    return caps

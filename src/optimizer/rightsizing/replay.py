@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.durations import count_steps, format_duration, parse_duration
-from optimizer.errors import ConfigError, InsufficientHistoryError
+from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray, Panel
+from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Policy, Usage
-from optimizer.rightsizing.replay_intervals import past_peaks
+from optimizer.rightsizing.history import request_caps
 from optimizer.rightsizing.usage import usage_of
 
 FLOOR = 0.01
@@ -75,15 +76,8 @@ class Replay:
         """Check the settings."""
         for name in ("every", "period", "least_history"):
             parse_duration(getattr(self, name), f"replay.{name}")
-        for name, least in (("floor", 1e-6), ("headroom", 1.0)):
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(
-                    f"replay.{name}",
-                    seen=value,
-                    allowed=f"{least:g} or more",
-                    fix=f"set replay.{name}={FLOOR if name == 'floor' else HEADROOM}",
-                )
+        require_between("replay.floor", self.floor, 1e-6, fix=FLOOR)
+        require_between("replay.headroom", self.headroom, 1.0, fix=HEADROOM)
 
     def cutoffs(self, clock: Clock) -> NDArray[np.int64]:
         """Return the cutoffs, ascending: each is the first step that is not known yet.
@@ -201,6 +195,5 @@ def replay_policy(
         raise ValueError(f"{type(policy).__name__} answers in shape {asked.shape}, not {shape}")
     wanted = np.where(np.isnan(asked), usage.capacity, asked)
     if headroom is not None:
-        cap = np.fmax(past_peaks(usage, cutoffs), np.float32(headroom) * usage.capacity)
-        wanted = np.minimum(wanted, cap)
+        wanted = np.minimum(wanted, request_caps(usage, cutoffs, headroom))
     return np.maximum(wanted, np.float32(floor)).astype(np.float32)

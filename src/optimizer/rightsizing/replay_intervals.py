@@ -1,4 +1,4 @@
-"""The intervals between cutoffs, in which a request holds, cut out of the past."""
+"""The intervals between cutoffs, in which a request holds."""
 
 from __future__ import annotations
 
@@ -37,8 +37,12 @@ class Window:
 
     @classmethod
     def of(cls, usage: Usage, cutoffs: IntVector) -> Window:
-        """Return the window of ascending cutoffs that lie before the end of the usage."""
-        stops = interval_stops(cutoffs, usage.n_steps)
+        """Return the window of ascending cutoffs that lie before the end of the usage.
+
+        It ends with the usage, also where the last interval would go on.
+        """
+        alone = usage.n_steps - int(cutoffs[-1])
+        stops = np.minimum(interval_stops(cutoffs, alone), usage.n_steps)
         return cls(
             used=usage.values[:, cutoffs[0] : stops[-1]],
             starts=cutoffs - cutoffs[0],
@@ -69,13 +73,14 @@ class Window:
         return np.asarray(np.fmax.reduceat(self.used, self.starts, axis=1).T, dtype=np.float32)
 
 
-def interval_stops(cutoffs: IntVector, n_steps: int) -> IntVector:
+def interval_stops(cutoffs: IntVector, alone: int) -> IntVector:
     """Return the step after each interval's last one.
 
-    The last interval is as long as the one before; it ends with the clock, as does a lone one.
+    The last interval is as long as the one before, a lone one has ``alone`` steps.
     """
-    last = 2 * cutoffs[-1] - cutoffs[-2] if len(cutoffs) > 1 else n_steps
-    return np.append(cutoffs[1:], min(int(last), n_steps)).astype(np.int64)
+    lengths = np.diff(cutoffs)
+    stops: IntVector = cutoffs + np.append(lengths, lengths[-1:] if len(lengths) else alone)
+    return stops
 
 
 def interval_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
@@ -94,18 +99,3 @@ def interval_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
         float32, shape ``(n_cutoffs, n_services)``; NaN where no step was observed.
     """
     return Window.of(usage, cutoffs).peaks()
-
-
-def past_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
-    """Return the maximum usage before each cutoff.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed before.
-    """
-    starts = np.append(0, cutoffs[:-1])
-    pieces = np.fmax.reduceat(usage.values[:, : cutoffs[-1]], starts, axis=1)
-    found = np.asarray(np.fmax.accumulate(pieces, axis=1).T, dtype=np.float32)
-    found[cutoffs == 0] = np.nan  # an empty piece gives the value at its start, not nothing
-    return found

@@ -33,7 +33,7 @@ def replay_metrics(sums: ReplaySums) -> dict[str, FloatMatrix]:
     Parameters
     ----------
     sums : ReplaySums
-        Per service, or of ``sums.pooled()``, ``sums.by_group(labels)`` or ``sums.weighted``.
+        Per service, or of ``sums.pooled()`` or ``sums.weighted(weights)``.
 
     Returns
     -------

@@ -54,7 +54,8 @@ class ReplaySums:
         Parameters
         ----------
         weights : numpy.ndarray
-            Shape ``(n_out, n_rows)``: for example how often each resample draws each service.
+            Shape ``(n_out, n_rows)``: how often each resample draws each service, or which services
+            belong to each group.
         """
         added = self.values @ np.asarray(weights, dtype=np.float64).T
         return ReplaySums(self.resource, added)
@@ -62,18 +63,6 @@ class ReplaySums:
     def pooled(self) -> ReplaySums:
         """Return the sums over all rows, as a single row."""
         return ReplaySums(self.resource, self.values.sum(axis=2, keepdims=True))
-
-    def by_group(self, labels: NDArray[np.generic]) -> tuple[tuple[str, ...], ReplaySums]:
-        """Return the groups' names, sorted, and their sums.
-
-        Parameters
-        ----------
-        labels : numpy.ndarray
-            Shape ``(n_rows,)``: the group of each service, such as its archetype.
-        """
-        names, member = np.unique(labels.astype(str), return_inverse=True)
-        weights = np.arange(len(names))[:, None] == member
-        return tuple(names.tolist()), self.weighted(weights)
 
 
 def replay_sums(

@@ -32,7 +32,7 @@ class Rule(ABC):
     """
 
     learns: ClassVar[bool] = False
-    """Whether it fits a model: what is to be shown better than the rules that do not."""
+    """Whether it fits a model."""
 
     def __init__(
         self, knob: str, value: float, frontier: Sequence[float], least_history: str | None

@@ -13,6 +13,7 @@ from optimizer.models.past import DAY
 from optimizer.ranges import require_between, require_count
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.history import peak
+from optimizer.rightsizing.replay_intervals import interval_stops
 from optimizer.rightsizing.rules import Rule, scaled
 
 FRONTIER = (-0.4, -0.2, -0.1, -0.05, 0.0, 0.15, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -55,7 +56,7 @@ class SeasonalMax(Rule):
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         day = count_steps(DAY, usage.step)
-        ends = _ends(cutoffs, count_steps(self._interval, usage.step))
+        ends = interval_stops(cutoffs, count_steps(self._interval, usage.step))
         highest = np.full((len(cutoffs), usage.n_services), np.nan, dtype=np.float32)
         for index, (cutoff, end) in enumerate(zip(cutoffs, ends, strict=True)):
             for back in range(day, (self._days + 1) * day, day):
@@ -63,10 +64,3 @@ class SeasonalMax(Rule):
                 same_hours = peak(usage.values[:, start:stop])
                 highest[index] = np.fmax(highest[index], same_hours)
         return scaled(highest, knobs)
-
-
-def _ends(cutoffs: NDArray[np.int64], alone: int) -> NDArray[np.int64]:
-    """Return where each request ends: the last one holds as long as the one before, or alone."""
-    lengths = np.diff(cutoffs)
-    ends: NDArray[np.int64] = cutoffs + np.append(lengths, lengths[-1:] if len(lengths) else alone)
-    return ends

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES, SurfaceTable, describe
+from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES, SurfaceTable
 from optimizer.rightsizing.surface_rows import (
     LevelRows,
     assemble,
@@ -74,28 +73,26 @@ class ExceedanceSurface:
         self.max_rows = max_rows
         self.floor = floor
         self.calendar = calendar
-        self._interval = 1
         self._threads = 1
         self._booster: Any = None
 
+    def rows(self, usage: Usage, table: SurfaceTable, interval: int, seed: int) -> LevelRows:
+        """Return levels drawn for a table, and their outcomes."""
+        bounds = request_bounds(usage, table.cutoffs, self.floor)
+        levels = draw_levels(table, bounds, self.levels_per_row, seed)
+        return level_rows(usage, table, interval, levels)
+
     def fit(
-        self,
-        usage: Usage,
-        cutoffs: NDArray[np.int64],
-        interval: int,
-        seed: int = 0,
-        threads: int = 1,
+        self, table: SurfaceTable, rows: LevelRows, seed: int = 0, threads: int = 1
     ) -> ExceedanceSurface:
         """Learn from intervals that have ended.
 
         Parameters
         ----------
-        usage : Usage
-            Read up to the end of the last interval, ``cutoffs[-1] + interval``.
-        cutoffs : numpy.ndarray
-            int64, ascending: where the intervals to learn from begin.
-        interval : int
-            Their length in steps.
+        table : SurfaceTable
+            Features where the intervals begin.
+        rows : LevelRows
+            Their levels and outcomes, from :meth:`rows`.
         seed, threads : int
             Of the draws and of LightGBM.
 
@@ -104,26 +101,11 @@ class ExceedanceSurface:
         InsufficientHistoryError
             Fewer than 400 rows have an outcome.
         """
-        table = describe(usage, cutoffs, interval, calendar=self.calendar)
-        return self.fit_rows(
-            table, self.rows(usage, table, interval, seed), interval, seed, threads
-        )
-
-    def rows(self, usage: Usage, table: SurfaceTable, interval: int, seed: int) -> LevelRows:
-        """Return levels drawn for a table, and their outcomes."""
-        bounds = request_bounds(usage, table.cutoffs, self.floor)
-        levels = draw_levels(table, bounds, self.levels_per_row, seed)
-        return level_rows(usage, table, interval, levels)
-
-    def fit_rows(
-        self, table: SurfaceTable, rows: LevelRows, interval: int, seed: int, threads: int
-    ) -> ExceedanceSurface:
-        """Learn from rows that are at hand; see :meth:`fit`."""
         import lightgbm as lgb
 
         X, y = self._training(table, rows, seed)
         data = lgb.Dataset(X, y, params={"verbosity": -1, "max_bin": 255})
-        self._interval, self._threads = interval, threads
+        self._threads = threads
         self._booster = lgb.train(self._params(X.shape[1], seed, threads), data, self.rounds)
         return self
 
@@ -173,44 +155,31 @@ class ExceedanceSurface:
             "verbosity": -1,
         }
 
-    def exceedance(
-        self,
-        usage: Usage,
-        cutoffs: NDArray[np.int64],
-        levels: FloatArray,
-        table: SurfaceTable | None = None,
-    ) -> FloatArray:
+    def exceedance(self, usage: Usage, table: SurfaceTable, levels: FloatArray) -> FloatArray:
         """Return P(a step of the interval after each cutoff uses more than each level).
 
         Parameters
         ----------
         usage : Usage
             A cutoff reads ``usage.values[:, :cutoff]`` only.
-        cutoffs : numpy.ndarray
-            int64, ascending, shape ``(n_cutoffs,)``.
+        table : SurfaceTable
+            Features at the cutoffs to ask for.
         levels : numpy.ndarray
-            Positive, in the resource's unit, ascending along the last axis; broadcast to
+            float32, positive, in the resource's unit, ascending along the last axis, shape
             ``(n_cutoffs, n_services, n_levels)``.
-        table : SurfaceTable, optional
-            Features that hold these cutoffs, if they are at hand.
 
         Returns
         -------
         numpy.ndarray
-            float32, shape ``(n_cutoffs, n_services, n_levels)``, in [0, 1], non-increasing along
-            the last axis; NaN for a service without history.
+            float32, shape as ``levels``, in [0, 1], non-increasing along the last axis; NaN for
+            a service without history.
         """
-        shape = (len(cutoffs), usage.n_services, np.asarray(levels).shape[-1])
-        levels = np.broadcast_to(np.asarray(levels, dtype=np.float32), shape)
-        table = table or describe(usage, cutoffs, self._interval, calendar=self.calendar)
-        rows = table.rows(cutoffs)
-        out = np.empty(shape, dtype=np.float32)
-        for i, cutoff in enumerate(cutoffs.tolist()):
-            features, references = table.features[rows[i]], table.references[rows[i]]
+        out = np.empty(levels.shape, dtype=np.float32)
+        for i, cutoff in enumerate(table.cutoffs.tolist()):
             past = past_exceedance(usage, cutoff, levels[i])
-            X = assemble(features, references, levels[i], past)
-            share = self._booster.predict(X, num_threads=self._threads).reshape(shape[1:])
-            out[i] = np.where(table.known[rows[i]][:, None], share, np.nan)
+            X = assemble(table.features[i], table.references[i], levels[i], past)
+            share = self._booster.predict(X, num_threads=self._threads).reshape(levels.shape[1:])
+            out[i] = np.where(table.known[i][:, None], share, np.nan)
         return np.minimum.accumulate(out, axis=2)
 
 

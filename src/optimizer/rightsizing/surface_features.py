@@ -75,13 +75,9 @@ class SurfaceTable:
         """Whether a service has any past, shape ``(n_cutoffs, n_services)``."""
         return np.isfinite(self.references[:, :, REFERENCES.index("max 14d")])
 
-    def rows(self, cutoffs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return where cutoffs of the table are."""
-        return np.searchsorted(self.cutoffs, cutoffs)
-
     def part(self, cutoffs: NDArray[np.int64]) -> SurfaceTable:
         """Return the table of some of its cutoffs."""
-        rows = self.rows(cutoffs)
+        rows = np.searchsorted(self.cutoffs, cutoffs)
         return SurfaceTable(cutoffs, self.features[rows], self.references[rows], self.names)
 
 

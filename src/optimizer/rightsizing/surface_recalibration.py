@@ -72,32 +72,18 @@ class Recalibration:
         numpy.ndarray
             float32, shape ``(n_cutoffs, n_services, 1)``.
         """
-        realised, forecast = self._compare(usage, cutoffs, interval, levels, exceedance)
+        checked, promised = levels_at(levels, exceedance, self.shares)
+        hits, steps = count_hits(usage, cutoffs, interval, checked)
+        share = np.asarray(self.shares)[:, None, None]
+        # in multiples of the share; both are 0 where nothing was forecast or observed
+        realised = np.mean(hits / np.maximum(steps, 1) / share, axis=0)
+        forecast = np.mean(np.where(steps > 0, promised, 0.0) / share, axis=0)
         halflife = parse_duration(self.halflife, "policy.recalibration.halflife") / usage.step
         age = np.maximum(cutoffs[:, None] - cutoffs[None, :], 0)
         weight = np.where(age >= interval, 0.5 ** (age / halflife), 0.0)
         factor = (weight @ realised + self.prior) / (weight @ forecast + self.prior)
         clipped: FloatArray = np.clip(factor, 1.0 / self.limit, self.limit).astype(np.float32)
         return clipped[:, :, None]
-
-    def _compare(
-        self,
-        usage: Usage,
-        cutoffs: NDArray[np.int64],
-        interval: int,
-        levels: FloatArray,
-        exceedance: FloatArray,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return realised and forecast exceedance in multiples of the share, ``(n, n_services)``.
-
-        Both are 0 where nothing was forecast or observed.
-        """
-        checked, promised = levels_at(levels, exceedance, self.shares)
-        hits, steps = count_hits(usage, cutoffs, interval, checked)
-        share = np.asarray(self.shares)[:, None, None]
-        realised = np.mean(hits / np.maximum(steps, 1) / share, axis=0)
-        forecast = np.mean(np.where(steps > 0, promised, 0.0) / share, axis=0)
-        return realised, forecast
 
 
 def levels_at(

@@ -50,11 +50,6 @@ class Forecast:
     levels: FloatArray
     exceedance: FloatArray
 
-    @property
-    def cap(self) -> FloatArray:
-        """Largest request, shape ``(n_cutoffs, n_services, 1)``."""
-        return self.levels[:, :, -1:]
-
 
 @dataclass(frozen=True)
 class RollingSurface:
@@ -135,8 +130,9 @@ class RollingSurface:
                 some, known = slice(first, last), lessons + interval <= asked[first]
                 with suppress(InsufficientHistoryError):  # then nothing is known yet
                     past = taught.part(lessons[known]), rows.part(known)
-                    model.fit_rows(*past, interval, self.seed, self.threads)
-                    exceedance[some] = model.exceedance(usage, asked[some], levels[some], table)
+                    model.fit(*past, self.seed, self.threads)
+                    coming = table.part(asked[some])
+                    exceedance[some] = model.exceedance(usage, coming, levels[some])
         exceedance[observed_before(usage.values, asked) < self._least(usage)] = np.nan
         if self.recalibration:
             factors = self.recalibration.factors(usage, asked, interval, levels, exceedance)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.history import request_caps
 from optimizer.rightsizing.replay import HEADROOM
-from optimizer.rightsizing.replay_intervals import past_peaks
 from optimizer.rightsizing.surface_features import (
     HALFLIVES,
     WINDOWS,
@@ -65,9 +65,7 @@ def request_bounds(
     tuple
         The floor, and float32 caps of shape ``(n_cutoffs, n_services)``.
     """
-    highest = np.nan_to_num(past_peaks(usage, cutoffs))
-    cap: FloatArray = np.maximum(highest, np.float32(HEADROOM) * usage.capacity)
-    return floor, np.maximum(cap, np.float32(floor))
+    return floor, np.maximum(request_caps(usage, cutoffs, HEADROOM), np.float32(floor))
 
 
 def draw_levels(

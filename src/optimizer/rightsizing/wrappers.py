@@ -12,7 +12,7 @@ from optimizer.errors import ConfigError
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Policy, Usage
-from optimizer.rightsizing.replay_intervals import past_peaks
+from optimizer.rightsizing.history import request_caps
 
 SLACK = 1e-6
 """Share of a size that a request may exceed it by and still be that size: rounding errors."""
@@ -29,6 +29,11 @@ class Wrapper(ABC):
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+
+    @property
+    def learns(self) -> bool:
+        """Whether the policy fits a model."""
+        return self._policy.learns
 
     @property
     def knob(self) -> str:
@@ -122,8 +127,7 @@ class WithinLimits(Wrapper):
         if self._ceiling is not None:
             wanted = np.minimum(wanted, np.float32(self._ceiling))
         if self._of_capacity is not None:
-            highest = past_peaks(usage, cutoffs)
-            most = np.fmax(np.float32(self._of_capacity) * usage.capacity, highest)
+            most = request_caps(usage, cutoffs, self._of_capacity)
             wanted = np.minimum(wanted, np.where(np.isnan(most), np.float32(np.inf), most))
         return np.maximum(wanted, np.float32(self._floor))
 
