@@ -55,9 +55,9 @@ def trial_flow(config: ExperimentConfig, search: Search, study: Any) -> dict[str
     with track_run(tracking.uri, tracking.experiment, name, tracking.parent) as run:
         if RUN in trial.user_attrs:
             run.discard(trial.user_attrs[RUN])
-        trial.set_user_attr(RUN, run.run_id)
         run.log_params(trial.user_attrs[KEYS])
         run.set_tags({"trial": str(trial.number), "study": study.study_name, "state": "running"})
+        trial.set_user_attr(RUN, run.run_id)  # last: a trial killed from here on has a whole run
         try:
             values = score_trial(config, search, study, trial, run)
         except TrainingStopped as stopped:
