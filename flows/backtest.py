@@ -6,6 +6,10 @@ happened next says what that would have cost and missed.
 
 from __future__ import annotations
 
+import environment  # noqa: F401 - what Prefect reads when it is imported
+
+# isort: split
+
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +19,6 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-import environment  # noqa: F401 - before Prefect is imported
 from messages import check_command, command_overrides, one_message, quiet_loggers, say
 from optimizer.config import load_config
 from optimizer.experiment import build_components

@@ -1,4 +1,4 @@
-"""The steps of a backtest: telemetry, one replay per policy, tables, pictures, MLflow."""
+"""The steps of a backtest: telemetry, one replay per policy, the outlook, results, MLflow."""
 
 from __future__ import annotations
 
@@ -6,52 +6,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 import tasks
-from messages import say, show_table
+from backtest_results import FILES, SHOWN, Replayed, show_backtest, write_backtest
 from optimizer.config import build, list_choices, preset
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
-from optimizer.evaluation.plots_style import save_figure
 from optimizer.experiment import build_components
 from optimizer.io.artifacts import write_json
 from optimizer.io.experiments import open_usage
 from optimizer.io.tracking import track_run
-from optimizer.rightsizing.backtest import (
-    ORACLE,
-    REFERENCE,
-    STATIC,
-    PolicyReplay,
-    compare_rules,
-    frame_requests,
-    mean_utilisation,
-    tabulate_figures,
-    tabulate_frontier,
-    tabulate_services,
-)
-from optimizer.rightsizing.base import CPU, MEMORY, Usage
-from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
+from optimizer.rightsizing.archetypes import group_services
+from optimizer.rightsizing.backtest import ORACLE, REFERENCE, STATIC
+from optimizer.rightsizing.base import CPU, MEMORY
 from optimizer.rightsizing.replay import Replay
-from optimizer.rightsizing.replay_metrics import HOURS
 from runners import open_engine
 from store_steps import load_validated
 
-BUSY = 0.02
-"""Mean utilisation above which a service is no idle one."""
 NEEDED = (ORACLE, STATIC, REFERENCE)
 """Policies that every table needs to compare with."""
-SHOWN = {
-    "cost_vs_oracle": ("x oracle", ".3f"),
-    "cost_vs_static": ("x today", ".3f"),
-    "violation_rate": ("violated", ".3%"),
-    "unmet_share": ("unmet", ".3%"),
-    "violated_intervals_share": ("intervals hit", ".2%"),
-    "slack": ("slack", ".1%"),
-    "changes_per_service_day": ("changes/day", ".2f"),
-    "kills_per_service_week": ("kills/week", ".3f"),
-}
 
 
 def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -> dict[str, Any]:
@@ -79,8 +51,16 @@ def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -
             for policy, node in nodes.items()
         ]
         done = engine.run(tasks.replay, calls)
-        found = dict(zip(nodes, done, strict=True))
-        record = write_backtest(found, usage, replay, output)
+        cutoffs = replay.cutoffs(usage)
+        seen = Replayed(
+            found=dict(zip(nodes, done, strict=True)),
+            usage=usage,
+            cutoffs=cutoffs,
+            outlook=tasks.look_ahead(config, validated),
+            groups=group_services(usage, int(cutoffs[0]), config.backtest.group),
+            prices=build(config.prices, "prices") if config.prices else None,
+        )
+        record = write_backtest(seen, output)
         record |= {
             "run_id": run.run_id,
             "resource": resource,
@@ -96,7 +76,7 @@ def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -
             }
         )
         run.log_directory(output / "plots", "plots")
-        for file in ("frontier.csv", "comparison.csv", "services.csv", "backtest.json"):
+        for file in FILES:
             run.log_file(output / file)
     show_backtest(record, usage, config, output)
     return record
@@ -131,113 +111,8 @@ def choose_policies(config: ExperimentConfig) -> dict[str, dict[str, Any]]:
         )
     special = {name: f"{name}_{MEMORY}" for name in wanted if f"{name}_{MEMORY}" in known}
     files = {name: special.get(name, name) if resource == MEMORY else name for name in wanted}
-    return {name: preset("policy", file) for name, file in files.items()}
-
-
-def write_backtest(
-    found: dict[str, PolicyReplay], usage: Usage, replay: Replay, output: Path
-) -> dict[str, Any]:
-    """Write requests, tables and plots, and return the plain record."""
-    cutoffs = replay.cutoffs(usage)
-    busy = mean_utilisation(usage) > BUSY
-    frontier, comparison = tabulate_frontier(found), compare_rules(found)
-    frame_requests(found, usage, cutoffs).to_parquet(output / "requests.parquet", index=False)
-    frontier.to_csv(output / "frontier.csv", index=False)
-    comparison.to_csv(output / "comparison.csv", index=False)
-    tabulate_services(found, usage).to_csv(output / "services.csv", index=False)
-    plots = output / "plots"
-    plots.mkdir(exist_ok=True)
-    save_figure(plot_frontiers(found), plots / "frontier.png")
-    service = busiest_service(usage, cutoffs)
-    save_figure(plot_requests(found, usage, cutoffs, service), plots / "requests.png")
-    ends = usage.timestamps[[cutoffs[0] - 1, cutoffs[-1] - 1]]
+    own = config.choices["policy"]  # it alone can be changed on the command line
     return {
-        "services": usage.n_services,
-        "busy_services": int(busy.sum()),
-        "cutoffs": len(cutoffs),
-        "first": str(ends[0]),
-        "last": str(ends[1]),
-        "figures": tabulate_figures(found).to_dict("records"),
-        "busy_figures": (
-            tabulate_figures(found, busy).to_dict("records")
-            if busy.any() and not busy.all()
-            else []
-        ),
-        "frontier": frontier.to_dict("records"),
-        "comparison": comparison.to_dict("records"),
+        name: config.policy if file == own else preset("policy", file)
+        for name, file in files.items()
     }
-
-
-def show_backtest(
-    record: dict[str, Any], usage: Usage, config: ExperimentConfig, output: Path
-) -> None:
-    """Print the policies at their settings and their cost at equal violation rates."""
-    hours = HOURS[usage.resource]
-    for title, key in (
-        ("all services", "figures"),
-        (f"above {BUSY:.0%} mean utilisation", "busy_figures"),
-    ):
-        if record[key]:
-            show_table(f"{usage.resource}, {title}", *figure_rows(record[key], hours))
-    show_table("cost (x oracle) at equal violation rate", *frontier_rows(record["frontier"]))
-    for line in tell_best(record):
-        say(line)
-    say(
-        f"{record['services']} services ({record['busy_services']} above {BUSY:.0%}), "
-        f"{record['cutoffs']} cutoffs from {record['first'][:16]} to {record['last'][:16]}, "
-        f"{record['seconds']:.0f} s",
-        f"run {record['run_id']} in {config.tracking.uri}; files in {output}",
-    )
-
-
-def figure_rows(
-    figures: list[dict[str, Any]], hours: str
-) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return head and rows of the policies at their configured settings, the cheapest first."""
-    shown = {key: told for key, told in SHOWN.items() if key in figures[0]}
-    ranked = sorted(figures, key=lambda row: row["cost_vs_oracle"])
-    rows = [
-        (
-            str(row["policy"]),
-            f"{row['knob']:g}",
-            *(format(row[key], form) for key, (_, form) in shown.items()),
-            f"{row[hours]:,.0f}",
-        )
-        for row in ranked
-    ]
-    heads = (head for head, _ in shown.values())
-    return ("policy", "setting", *heads, hours.replace("_", "-")), rows
-
-
-def frontier_rows(
-    frontier: list[dict[str, Any]],
-) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return head and rows of the costs at each limit, alone and with unmet demand capped."""
-    table = pd.DataFrame(frontier)
-    wide = table.pivot_table(
-        index="policy", columns=["unmet_capped", "limit"], values="cost", dropna=False, sort=True
-    )
-    heads = tuple(f"{limit:.1%}{', capped' if capped else ''}" for capped, limit in wide.columns)
-    order = np.argsort(wide.iloc[:, wide.columns.get_loc((True, 0.01))].fillna(np.inf))
-    rows = [
-        (str(name), *("-" if np.isnan(value) else f"{value:.3f}" for value in values))
-        for name, values in zip(wide.index[order], wide.to_numpy()[order], strict=True)
-    ]
-    return ("policy", *heads), rows
-
-
-def tell_best(record: dict[str, Any]) -> list[str]:
-    """Return one line per limit and criterion: the cheapest policy against the best other rule."""
-    table = pd.DataFrame(record["comparison"])
-    lines = []
-    for (capped, limit), rows in table.groupby(["unmet_capped", "limit"]):
-        met = rows[rows["change"].notna() & (rows["change"] < 0)]
-        if len(met):
-            best = met.sort_values("cost").iloc[0]
-            told = ", unmet demand capped" if capped else ""
-            lines.append(
-                f"at {limit:.1%}{told}: {best['policy']} is cheapest, "
-                f"{best['change']:+.1%} [{best['lower']:+.1%}, {best['upper']:+.1%}] "
-                f"against {best['best_rule']}, the best rule"
-            )
-    return lines

@@ -5,6 +5,10 @@ Telemetry, quality, features, offline store, definitions, online store: each a P
 
 from __future__ import annotations
 
+import environment  # noqa: F401 - what Prefect reads when it is imported
+
+# isort: split
+
 import sys
 from typing import Any
 
@@ -12,7 +16,6 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-import environment  # noqa: F401 - before Prefect is imported
 from messages import check_command, command_overrides, one_message, quiet_loggers, say
 from optimizer.config import load_config
 

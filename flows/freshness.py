@@ -5,12 +5,15 @@ Ages are counted to the clock, or to ``now=2025-04-01T00:00`` for telemetry of t
 
 from __future__ import annotations
 
+import environment  # noqa: F401 - what Prefect reads when it is imported
+
+# isort: split
+
 import sys
 
 import hydra
 from omegaconf import DictConfig
 
-import environment  # noqa: F401 - before other libraries are imported
 from messages import check_command, command_overrides, one_message
 from optimizer.config import load_config
 

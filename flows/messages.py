@@ -124,6 +124,7 @@ def show_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -
     """Print a table as plain text, the first row in bold where the terminal can."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
@@ -131,10 +132,11 @@ def show_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -
         text = index == 0 or name == "values"
         table.add_column(name, justify="left" if text else "right", no_wrap=name != "values")
     for index, row in enumerate(rows):
-        table.add_row(*row, style="bold" if index == 0 else None)
+        table.add_row(*map(escape, row), style="bold" if index == 0 else None)
     console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
     if "values" not in head:  # a figure is never cut: rather a line that the terminal wraps
-        console.width = max(console.width, console.measure(table).maximum)
+        wide = Console(width=1000)
+        console.width = max(console.width, wide.measure(table).maximum)
     console.print(table)
 
 

@@ -190,6 +190,33 @@ def replay(
     return replay_named(name, build(node, f"policy {name}"), rules, usage)
 
 
+@task(name="look-ahead", cache_policy=NO_CACHE)
+def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
+    """Return the calibrated outlook at every cutoff of a replay."""
+    from optimizer.rightsizing.outlook import Ranking
+    from optimizer.rightsizing.surface_rolling import RollingSurface
+
+    rules = build(config.replay, "replay")
+    usage = open_usage(rules, validated, config.backtest.resource)
+    return Ranking().outlook(usage, RollingSurface().forecast(usage, rules.cutoffs(usage)))
+
+
+@task(name="predict-events", cache_policy=NO_CACHE)
+def predict_events(
+    trained: Any, validated: ArtifactRef, config: ExperimentConfig, project: str, steps: int
+) -> Any:
+    """Return the probability of an event by service, from the newest features of the store."""
+    from optimizer.io.filling import open_filled
+    from optimizer.io.latest import predict_events as predict
+
+    panel = load_panel(validated)
+    groups, settings = config.features.groups, build(config.store, "store")
+    found = open_filled(panel, groups, settings, project)
+    found.register()
+    directory = place(config.cache.dir, "latest", validated.sha256, groups, config.store, project)
+    return predict(trained, found, panel, steps, directory)
+
+
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(*args: Any) -> Any:
     """Compare the model with the baselines on the test fold."""

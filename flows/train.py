@@ -1,13 +1,19 @@
 """Train a model on telemetry: ``python flows/train.py model=lstm imbalance=focal``.
 
 Hydra composes the choices, Prefect runs the steps, MLflow keeps what happened. With ``-m`` it
-trains a grid of choices, or searches with ``hydra/sweeper=optuna search=lightgbm``.
+trains a grid of choices, or searches with ``hydra/sweeper=optuna search=lightgbm``. The surface of
+right-sizing policies is a target too: ``target=exceedance`` or ``target=exceedance_memory``.
 """
 
 from __future__ import annotations
 
+import environment  # noqa: F401 - what Prefect reads when it is imported
+
+# isort: split
+
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +21,10 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-import environment  # noqa: F401 - before Prefect is imported
 from messages import check_command, command_overrides, is_multirun, one_message, quiet_loggers, say
-from optimizer.config import load_config
+from optimizer.config import build, load_config
+from optimizer.config_schema import ExperimentConfig
+from optimizer.errors import ConfigError
 from optimizer.experiment import build_components
 
 
@@ -44,14 +51,49 @@ def train_flow(
     dict
         What ``metrics.json`` holds.
     """
-    from steps import run_training
-
     quiet_loggers()
     if output_dir is None:
         Path("outputs").mkdir(exist_ok=True)
         output_dir = tempfile.mkdtemp(prefix="train-", dir="outputs")
     other = None if rival is None else load_config(rival)
-    return run_training(load_config(overrides), list(overrides or []), Path(output_dir), other)
+    config = load_config(overrides)
+    train = choose_training(build(config.target, "target").kind)
+    return train(config, list(overrides or []), Path(output_dir), other)
+
+
+def choose_training(kind: str) -> Callable[..., dict[str, Any]]:
+    """Return what trains a target of a kind."""
+    from steps import run_training
+
+    trainings: dict[str, Callable[..., dict[str, Any]]] = {
+        "event": run_training,
+        "forecast": run_training,
+        "exceedance": train_surface,
+    }
+    return trainings[kind]
+
+
+def train_surface(
+    config: ExperimentConfig, overrides: list[str], output: Path, rival: ExperimentConfig | None
+) -> dict[str, Any]:
+    """Train the exceedance surface, once it is sure that no setting would be left aside.
+
+    Raises
+    ------
+    ConfigError
+        A setting of ``model``, or a rival, which only a search has.
+    """
+    from surface_steps import run_surface_training
+
+    unused = [one.split("=")[0] for one in overrides if one.lstrip("+~").startswith("model.")]
+    if unused or rival is not None:
+        raise ConfigError(
+            unused[0] if unused else "rival",
+            seen="a setting that the surface does not have",
+            allowed="target.surface.*: the settings of LightGBM for target=exceedance",
+            fix="set target.surface.rounds, target.surface.num_leaves and the like instead",
+        )
+    return run_surface_training(config, overrides, output)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")

@@ -30,8 +30,13 @@ NODES = (
     "evaluation",
     "store",
     "replay",
+    "policy",
+    "recommend",
+    "patches",
 )
 """Keys of one component each."""
+OPTIONAL = ("search", "prices")
+"""The same, which may be left empty."""
 _ALONE = Lock()  # Hydra keeps what it composes from in one place for all threads
 
 
@@ -159,8 +164,7 @@ def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"features.groups.{name}", node
     for name, node in config.baselines.items():
         yield f"baselines.{name}", node
-    if config.search:
-        yield "search", config.search
+    yield from ((key, getattr(config, key)) for key in OPTIONAL if getattr(config, key))
 
 
 def _check_arguments(key: str, node: Any) -> None:

@@ -42,10 +42,11 @@ class Runner:
 
 @dataclass
 class Backtest:
-    """Which resource and which policies are replayed; all policies if absent."""
+    """Which resource and which policies are replayed, all if absent; what groups services."""
 
     resource: str = "cpu"
     policies: list[str] | None = None
+    group: str | None = None
 
 
 @dataclass
@@ -99,6 +100,12 @@ class ExperimentConfig:
         What work fans out on.
     replay : dict
         ``_target_`` and arguments of the replay of right-sizing policies.
+    policy : dict
+        ``_target_`` and arguments of the right-sizing policy that recommends.
+    prices : dict
+        ``_target_`` and arguments of the price catalogue; empty without one.
+    recommend, patches : dict
+        ``_target_`` and arguments of what turns requests into recommendations and patches.
     backtest : Backtest
         What `flows/backtest.py` replays.
     trial : Trial
@@ -121,6 +128,10 @@ class ExperimentConfig:
     search: dict[str, Any] = field(default_factory=dict)
     runner: Runner = field(default_factory=Runner)
     replay: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    prices: dict[str, Any] = field(default_factory=dict)
+    recommend: dict[str, Any] = field(default_factory=dict)
+    patches: dict[str, Any] = field(default_factory=dict)
     backtest: Backtest = field(default_factory=Backtest)
     trial: Trial = field(default_factory=Trial)
     seed: int = 7

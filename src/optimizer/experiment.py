@@ -18,7 +18,7 @@ from optimizer.imbalance.base import ImbalanceStrategy
 from optimizer.models.base import Runtime
 from optimizer.ranges import require_count
 from optimizer.splits import RollingOrigin
-from optimizer.targets.base import Labels, Target
+from optimizer.targets.base import Labels, RowTarget, Target
 from optimizer.telemetry.base import TelemetrySource
 from optimizer.training import FoldSamples, Recipe, check_fold, check_pair, cut_fold
 
@@ -82,6 +82,7 @@ def build_components(config: ExperimentConfig) -> Components:
     target: Target = build(config.target, "target")
     model = build(config.model, "model")
     check_pair(model, config.choices["model"], target.kind, config.choices["imbalance"])
+    check_search(config, target)
     check_runner(model, config.runner.kind)
     baselines = {}
     for name, node in config.baselines.items():
@@ -112,6 +113,23 @@ def build_components(config: ExperimentConfig) -> Components:
         baselines=baselines,
         runtime=build_runtime(config),
     )
+
+
+def check_search(config: ExperimentConfig, target: Target) -> None:
+    """Raise if a search was chosen for a target that is not learned from rows.
+
+    Raises
+    ------
+    ConfigError
+        ``search=…`` with a target of kind exceedance.
+    """
+    if config.search and not isinstance(target, RowTarget):
+        raise ConfigError(
+            f"search={config.choices['search']}",
+            seen=f"target={config.choices['target']}",
+            allowed="a search with target=scale_event or target=utilization",
+            fix="leave search out; a grid tries values: -m target.surface.num_leaves=31,63",
+        )
 
 
 def check_runner(model: object, runner: str) -> None:
@@ -171,10 +189,12 @@ def build_experiment(
     TargetError
         A fold cannot be learned from.
     """
+    target = parts.target
+    assert isinstance(target, RowTarget)  # noqa: S101 - the flow goes by the target's kind
     check_history(panel, table.specs)
-    task = parts.target.task(panel.step)
-    labels = parts.target.label(panel)
-    split, gap = parts.split, parts.target.gap
+    task = target.task(panel.step)
+    labels = target.label(panel)
+    split, gap = parts.split, target.gap
     if validations is None:
         cuts = split.split(panel, gap)
     else:

@@ -12,6 +12,7 @@ from optimizer.columns import SERVICE, TIMESTAMP
 from optimizer.evaluation import bootstrap
 from optimizer.evaluation.forecast_metrics import pinball_rows
 from optimizer.evaluation.settings import Evaluation
+from optimizer.rightsizing.surface_evaluation import log_losses
 
 Row = tuple[str, ...]
 
@@ -67,6 +68,9 @@ def _resample(
     if "y_score" in frame:
         scores = frame["y_score"].to_numpy(np.float64)
         return bootstrap.average_precisions(service, y, scores, counts)
+    if "exceedance" in frame:
+        shares = frame["exceedance"].to_numpy(np.float64)
+        return bootstrap.weighted_means(service, log_losses(y, shares), counts)
     names = [str(name) for name in frame if str(name).startswith("q0")]
     levels = [float(name[1:]) for name in names]
     losses = pinball_rows(y, frame[names].to_numpy(np.float64), levels)

@@ -133,12 +133,27 @@ class TrainedModel:
         several = bool(frame[SERVICE].duplicated().any())  # else there is no distance to measure
         panel = build_panel(frame, None if several else self.step)
         empty = FeatureTable(np.empty((0, 0), np.float32), (), *np.empty((2, 0), np.int32))
-        panel, table = self.align(panel, empty)
-        seen = ~np.isnan(panel.metric(self.task.metric)[table.service, table.step])
-        rows = np.flatnonzero(seen)
-        last = np.flatnonzero(np.diff(table.service[rows], append=-1))
-        samples = Samples(panel, table, rows[last], np.zeros(len(last), np.float32))
-        return frame_predictions(samples, self.predict(samples), self.task)
+        return predict_newest(self, panel, empty)
+
+
+def predict_newest(trained: TrainedModel, panel: Panel, table: FeatureTable) -> pd.DataFrame:
+    """Return the prediction at each service's newest row that has the metric.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+        The model.
+    panel : Panel
+        Telemetry up to now.
+    table : FeatureTable
+        Features of the rows to choose from; computed from the panel if they are not the model's.
+    """
+    panel, table = trained.align(panel, table)
+    seen = ~np.isnan(panel.metric(trained.task.metric)[table.service, table.step])
+    rows = np.flatnonzero(seen)
+    last = np.flatnonzero(np.diff(table.service[rows], append=-1))
+    samples = Samples(panel, table, rows[last], np.zeros(len(last), np.float32))
+    return frame_predictions(samples, trained.predict(samples), trained.task)
 
 
 def frame_predictions(samples: Samples, predicted: FloatArray, task: Task) -> pd.DataFrame:

@@ -18,8 +18,11 @@ from optimizer.imbalance.base import ImbalanceStrategy, count_classes
 from optimizer.models.base import EventClassifier, Forecaster, Runtime, TrainingLog
 from optimizer.samples import EventTask, ForecastTask, Samples, Task
 from optimizer.splits import Fold
-from optimizer.targets.base import Labels
+from optimizer.targets.base import Labels, ShareBaseline
 from optimizer.trained import TrainedModel
+
+SURFACE_LEARNER = "lightgbm"
+"""The choice of ``model`` that goes with a target of kind exceedance."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def check_pair(model: object, name: str, task_kind: str, imbalance: str) -> None
         An instance of the chosen model.
     name : str
         Its choice, for the message.
-    task_kind : {"event", "forecast"}
+    task_kind : {"event", "forecast", "exceedance"}
         What the target asks for.
     imbalance : str
         The chosen strategy.
@@ -84,6 +87,9 @@ def check_pair(model: object, name: str, task_kind: str, imbalance: str) -> None
     ConfigError
         The pair is impossible.
     """
+    if task_kind == "exceedance":
+        _check_surface_pair(model, name, imbalance)
+        return
     protocol = EventClassifier if task_kind == "event" else Forecaster
     if not isinstance(model, protocol):
         other = "utilization" if task_kind == "event" else "scale_event"
@@ -98,6 +104,25 @@ def check_pair(model: object, name: str, task_kind: str, imbalance: str) -> None
             f"imbalance={imbalance}",
             seen="a target that is a quantity, not a rare event",
             allowed="imbalance=none with target=utilization",
+            fix="set imbalance=none, or target=scale_event",
+        )
+
+
+def _check_surface_pair(model: object, name: str, imbalance: str) -> None:
+    """Raise unless the model is the learner of the surface, or a baseline of it."""
+    if name != SURFACE_LEARNER and not isinstance(model, ShareBaseline):
+        raise ConfigError(
+            f"model={name}",
+            seen="a target of kind exceedance",
+            allowed="model=lightgbm: the surface is learned by LightGBM; its settings are "
+            "target.surface.*",
+            fix="leave model out, or choose target=scale_event or target=utilization",
+        )
+    if imbalance != "none":
+        raise ConfigError(
+            f"imbalance={imbalance}",
+            seen="a target that is a share of steps, not a rare event",
+            allowed="imbalance=none with target=exceedance",
             fix="set imbalance=none, or target=scale_event",
         )
 

@@ -70,3 +70,14 @@ def test_components_are_built_without_heavy_libraries() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+COMMANDS = [
+    path for path in sorted((ROOT / "flows").glob("*.py")) if "__main__" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_commands_set_the_environment_before_prefect_reads_it(path: Path) -> None:
+    found = imports_of(path, top_level=True)
+    assert next(name for name in found if name != "__future__") == "environment"

@@ -14,8 +14,12 @@ from optimizer.experiment import build_components
 from optimizer.features.base import FeatureGroup, Layout
 from optimizer.features.panel import build_panel
 from optimizer.models.base import EventClassifier, Forecaster
+from optimizer.targets.base import ShareBaseline
 
-GROUPS = ("data", "quality", "target", "split", "model", "imbalance", "evaluation")
+GROUPS = (
+    "data", "quality", "target", "split", "model", "imbalance", "evaluation", "policy", "prices",
+    "recommend", "patches",
+)  # fmt: skip
 CHOICES = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF_DIR / group).glob("*.yaml"))
 ]
@@ -80,7 +84,8 @@ def test_feature_group_describes_every_feature(name: str) -> None:
 @pytest.mark.parametrize("choice", BASELINES)
 def test_baselines_instantiate_and_serve_the_target_they_are_named_after(choice: str) -> None:
     parts = build_components(load_config([f"target={choice}"]))
-    protocol = EventClassifier if parts.target.kind == "event" else Forecaster
+    protocols = {"event": EventClassifier, "forecast": Forecaster, "exceedance": ShareBaseline}
+    protocol = protocols[parts.target.kind]
     assert len(parts.baselines) >= 5
     assert all(isinstance(model, protocol) for model in parts.baselines.values())
 

@@ -45,6 +45,7 @@ def test_every_policy_knob_and_service_has_a_request_at_every_cutoff(
     frame = pd.read_parquet(home / "cpu" / "requests.parquet")
     assert list(frame.columns) == [
         "policy", "knob", "service_id", "cutoff", "valid_until", "resource", "target",
+        "lower_bound", "upper_bound", "risk",
     ]  # fmt: skip
     assert set(frame["policy"]) == POLICIES
     assert cpu["cutoffs"] == 28
@@ -80,10 +81,11 @@ def test_backtest_writes_tables_plots_and_a_run(home: Path, cpu: dict[str, Any])
     from mlflow import MlflowClient
 
     assert {path.name for path in (home / "cpu").iterdir()} >= {
-        "requests.parquet", "frontier.csv", "comparison.csv", "services.csv", "backtest.json",
-        "plots",
+        "requests.parquet", "frontier.csv", "comparison.csv", "services.csv", "groups.csv",
+        "promises.csv", "bounds.csv", "backtest.json", "plots",
     }  # fmt: skip
-    assert {path.stem for path in (home / "cpu" / "plots").iterdir()} == {"frontier", "requests"}
+    plots = {path.stem for path in (home / "cpu" / "plots").iterdir()}
+    assert plots == {"frontier", "requests", "promises"}
     told = json.loads((home / "cpu" / "backtest.json").read_text())
     run_ = MlflowClient(f"sqlite:///{home}/mlflow.db").get_run(told["run_id"])
     assert run_.info.status == "FINISHED"

@@ -13,6 +13,8 @@ from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.budget_optimal import BudgetOptimal
 from optimizer.rightsizing.cost_optimal import CostOptimal, choose_levels
 from optimizer.rightsizing.historical_cost import SHORTFALL
+from optimizer.rightsizing.kill_optimal import KillOptimal
+from optimizer.rightsizing.outlook import Outlook, Ranking
 from optimizer.rightsizing.quantile import Quantile
 from optimizer.rightsizing.surface import expected_shortfall
 from optimizer.rightsizing.surface_outcomes import count_hits
@@ -57,17 +59,17 @@ def usage() -> Usage:
 
 @pytest.fixture(scope="module")
 def requests(usage: Usage) -> np.ndarray:
-    return CostOptimal(rolling=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    return CostOptimal(surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
 
 
 @pytest.fixture(scope="module")
 def promised(usage: Usage) -> np.ndarray:
-    return Quantile(rolling=ROLLING).request(usage, CUTOFFS, PROMISES)
+    return Quantile(surface=ROLLING).request(usage, CUTOFFS, PROMISES)
 
 
 @pytest.fixture(scope="module")
 def budgeted(usage: Usage) -> np.ndarray:
-    return BudgetOptimal(rolling=ROLLING).request(usage, CUTOFFS, PROMISES)
+    return BudgetOptimal(surface=ROLLING).request(usage, CUTOFFS, PROMISES)
 
 
 def random_surface(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +113,22 @@ def test_more_lambda_never_lowers_a_request(w: float) -> None:
     np.testing.assert_array_equal(chosen[0], levels[..., 0])
 
 
+def test_the_cheapest_request_weighs_a_kill_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = fleet(1, 3)
+    levels = np.array([[[0.0, 20.0, 40.0, 84.0]]], dtype=np.float32)
+    peaks = np.array([[[1.0, 0.4, 0.05, 0.0]]], dtype=np.float32)
+
+    def outlook(*_: object) -> Outlook:
+        return Outlook(levels, np.zeros_like(peaks), peaks)
+
+    monkeypatch.setattr(Ranking, "outlook", outlook)
+    policy = KillOptimal(surface=ROLLING)
+    # the cap is 1.05 * 80 = 84: cost 0, 0.238, 0.476 and 1; with λ = 0.3 and risk 0.3, 0.358,
+    # 0.491, 1; with λ = 0.5 risk 0.5, 0.438, 0.501; λ = 1 gives 0.638 and 0.526; λ = 20 1.0
+    found = policy.request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
+    assert found[:, 0, 0].tolist() == [0.0, 20.0, 40.0, 84.0]
+
+
 def test_what_is_unknown_stays_unknown() -> None:
     levels, exceedance = random_surface()
     exceedance[1, 2] = np.nan
@@ -141,7 +159,7 @@ def test_no_request_reads_its_future(
         (Quantile, PROMISES, promised),
         (BudgetOptimal, PROMISES, budgeted),
     ):
-        other = kind(rolling=ROLLING).request(changed, CUTOFFS, knobs)
+        other = kind(surface=ROLLING).request(changed, CUTOFFS, knobs)
         np.testing.assert_array_equal(one[:, : index + 1], other[:, : index + 1])
         if index < LAST:  # the change does reach the requests that may know of it
             assert not np.array_equal(one[:, index + 1 :], other[:, index + 1 :], equal_nan=True)
@@ -149,14 +167,14 @@ def test_no_request_reads_its_future(
 
 def test_a_seed_repeats_the_requests(usage: Usage, requests: np.ndarray) -> None:
     other = replace(ROLLING, seed=1)
-    different = CostOptimal(rolling=other).request(usage, CUTOFFS, LAMBDAS)
-    again = CostOptimal(rolling=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    different = CostOptimal(surface=other).request(usage, CUTOFFS, LAMBDAS)
+    again = CostOptimal(surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
     np.testing.assert_array_equal(requests, again)
     assert not np.array_equal(requests, different, equal_nan=True)
 
 
 def test_usage_that_is_changed_in_place_is_noticed(usage: Usage, requests: np.ndarray) -> None:
-    policy = CostOptimal(rolling=ROLLING)
+    policy = CostOptimal(surface=ROLLING)
     own = replace(usage, values=usage.values.copy())
     policy.request(own, CUTOFFS, LAMBDAS)
     own.values[:, : CUTOFFS[0]] *= 1.5
@@ -203,13 +221,23 @@ def test_the_boldest_that_kept_the_promise_by_hand() -> None:
     assert boldest(0.5, *nothing) == 0  # the safest
 
 
-def test_a_margin_multiplies(usage: Usage) -> None:
+def test_a_margin_multiplies_what_is_promised(usage: Usage) -> None:
     plain, wide = (
-        Quantile(margin=margin, rolling=ROLLING).request(usage, CUTOFFS[:4], (0.02,))
+        Quantile(margin=margin, surface=ROLLING).request(usage, CUTOFFS[:4], (0.02,))
         for margin in (1.0, 1.5)
     )
-    # the margin takes part in the calibration: the promise, not the margin, sets the height
-    assert np.nanmean(wide) < 1.5 * np.nanmean(plain)
+    np.testing.assert_allclose(wide, 1.5 * plain, rtol=1e-6)
+
+
+def test_each_w_is_a_sweep_of_its_own(usage: Usage, requests: np.ndarray) -> None:
+    policy = CostOptimal(surface=ROLLING)
+    assert list(policy.sweeps) == ["w=0.2", "w=1"]
+    own, steps = (one.request(usage, CUTOFFS, LAMBDAS) for one in policy.sweeps.values())
+    np.testing.assert_array_equal(own, requests)
+    np.testing.assert_array_equal(
+        steps, CostOptimal(w=1.0, surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    )
+    assert not np.array_equal(own, steps, equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +247,10 @@ def test_a_margin_multiplies(usage: Usage) -> None:
         (CostOptimal, {"w": 1.2}),
         (Quantile, {"exceedance": 1.0}),
         (Quantile, {"margin": 0.9}),
-        (Quantile, {"memory": "often"}),
         (BudgetOptimal, {"budget": 0.0}),
+        (BudgetOptimal, {"memory": "often"}),
+        (CostOptimal, {"ws": (0.2, 1.2)}),
+        (KillOptimal, {"lambda_": 0.0}),
         (BudgetOptimal, {"w": -0.1}),
         (Recalibration, {"prior": 0.0}),
         (Recalibration, {"limit": 0.5}),

@@ -35,7 +35,7 @@ def sweep(*services: list[Point]) -> Frontier:
 
 
 def read(met: Meeting) -> tuple[float, float, float]:
-    return met.cost[0], 100 * met.violation_rate[0], 100 * met.unmet[0]
+    return met.cost[0], 100 * met.rate[0], 100 * met.unmet[0]
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.history import past_peaks
 from optimizer.rightsizing.replay import Replay, replay_policy
 from optimizer.rightsizing.replay_intervals import Window, interval_peaks, interval_stops
+from usages import Swept
 
 NAN = np.nan
 
 
 @dataclass(frozen=True)
-class PastMaximum:
+class PastMaximum(Swept):
     """The maximum of all that was before, times the knob; NaN before anything was observed."""
 
     learns: bool = False
@@ -35,7 +36,7 @@ class PastMaximum:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Swept):
     """The knob itself, for every service."""
 
     learns: bool = False

@@ -13,15 +13,16 @@ from optimizer.config import build
 from optimizer.errors import ConfigError
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.cost_optimal import CostOptimal
 from optimizer.rightsizing.hysteresis import WithHysteresis
 from optimizer.rightsizing.wrappers import Rounded, WithinLimits, WithMargin
-from usages import at, policy_node, usage_from
+from usages import Swept, at, policy_node, usage_from
 
 NAN = np.nan
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Wanted(Swept):
     """Requests given by hand, shape ``(n_cutoffs, n_services)``, times the knob."""
 
     values: list[list[float]]
@@ -43,6 +44,15 @@ def test_margin_is_added_and_the_knob_stays() -> None:
     assert (policy.knob, policy.setting, policy.knobs) == ("factor", 1.0, (1.0,))
     found = policy.request(usage_from([[1.0], [1.0]]), at(1), (1.0, 2.0))
     np.testing.assert_array_equal(found[:, 0], [[1.5, NAN], [3.0, NAN]])
+
+
+def test_every_sweep_of_the_policy_is_wrapped() -> None:
+    wrapped = WithMargin(CostOptimal(w=0.3, ws=(0.2, 1.0)), 0.5)
+    assert list(wrapped.sweeps) == ["w=0.3", "w=0.2", "w=1"]
+    assert {type(one) for one in wrapped.sweeps.values()} == {WithMargin}
+    surface = object()
+    assert wrapped.using(surface)._policy._surface is surface
+    assert wrapped._policy._surface is not surface
 
 
 def test_limits_are_a_floor_the_capacity_and_what_was_used() -> None:

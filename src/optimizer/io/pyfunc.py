@@ -1,4 +1,4 @@
-"""The one pyfunc wrapper: canonical telemetry in, the newest prediction per service out."""
+"""The one pyfunc wrapper: canonical telemetry in, what is known of every service now out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from optimizer.columns import METRICS, TIMESTAMP
+from optimizer.rightsizing.surface_trained import TrainedSurface
 from optimizer.trained import TrainedModel
 
 
 class TelemetryModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Predicts from history of whole clusters, as long as the longest lookback."""
 
-    trained: TrainedModel
+    trained: TrainedModel | TrainedSurface
 
     def load_context(self, context: Any) -> None:
         """Load the bundle; MLflow asks for an argument of this name."""
@@ -26,7 +27,11 @@ class TelemetryModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return ``service_id``, ``event_timestamp`` and the prediction, one moment a service."""
+        """Return ``service_id``, ``event_timestamp`` and the prediction, one moment a service.
+
+        Of a surface that is ``resource`` and a row per candidate ``level`` with its
+        ``exceedance``.
+        """
         times = pd.to_datetime(model_input[TIMESTAMP], utc=True).astype("datetime64[us, UTC]")
         metrics = {
             name: model_input[name].astype(np.float32)

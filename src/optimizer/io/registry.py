@@ -10,13 +10,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
+import numpy as np
 import pandas as pd
 
 from optimizer.columns import CANONICAL, CLUSTER, LABELS, REQUIRED, SERVICE, TIMESTAMP
 from optimizer.errors import TrackingError
 from optimizer.io.artifacts import LOCK_FILE, PACKAGE_DIR
 from optimizer.io.tracking import TrackedRun
+from optimizer.rightsizing.surface_trained import TrainedSurface
 from optimizer.trained import TrainedModel
+
+Trained = TrainedModel | TrainedSurface
+"""What can be registered."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +70,7 @@ class LoggedModel:
     run_id: str
 
 
-def log_model(run: TrackedRun, trained: TrainedModel) -> LoggedModel:
+def log_model(run: TrackedRun, trained: Trained) -> LoggedModel:
     """Log the model, which predicts from canonical telemetry, as pyfunc into an open run."""
     with TemporaryDirectory() as draft:
         bundle = Path(draft) / BUNDLE
@@ -98,7 +103,7 @@ def register(run: TrackedRun, model: LoggedModel, name: str, tags: Mapping[str, 
     return Version(name, str(made.version), model.run_id)
 
 
-def _log_model(run: TrackedRun, trained: TrainedModel, bundle: Path) -> Any:
+def _log_model(run: TrackedRun, trained: Trained, bundle: Path) -> Any:
     """Log the pyfunc into the run and return MLflow's description of it."""
     import mlflow
 
@@ -143,8 +148,8 @@ def champion_values(run: TrackedRun, name: str) -> dict[str, str]:
     return params
 
 
-def load_trained(version: Version) -> TrainedModel:
-    """Return the trained model behind a version, for evaluation beside another.
+def load_trained(version: Version) -> Trained:
+    """Return the trained model or surface behind a version, for evaluation beside another.
 
     Raises
     ------
@@ -164,7 +169,7 @@ def load_trained(version: Version) -> TrainedModel:
             allowed="a model that the present code can load",
             fix="delete the alias champion of that model, or restore its files",
         ) from error
-    assert isinstance(trained, TrainedModel)  # noqa: S101 - written by register
+    assert isinstance(trained, TrainedModel | TrainedSurface)  # noqa: S101 - written by register
     return trained
 
 
@@ -182,14 +187,15 @@ def _requirements() -> list[str]:
     return [pinned.get(name, name) for name in LIBRARIES]
 
 
-def _signature(trained: TrainedModel) -> Any:
+def _signature(trained: Trained) -> Any:
     """Return the columns that go in (optional ones marked so) and those that come out."""
     from mlflow.models import ModelSignature
     from mlflow.models.signature import infer_signature
     from mlflow.types import ColSpec, Schema
 
     kinds = {SERVICE: "string", CLUSTER: "string", TIMESTAMP: "datetime"}
-    needed = {*REQUIRED, *trained.metrics}
+    surface = isinstance(trained, TrainedSurface)  # whose usage may be a share of its capacity
+    needed = {*REQUIRED, *(trained.metrics[:1] if surface else trained.metrics)}
     columns = [
         ColSpec(kinds.get(name, "double"), name, required=name in needed and name not in LABELS)
         for name in CANONICAL
@@ -202,9 +208,13 @@ def _signature(trained: TrainedModel) -> Any:
     return ModelSignature(inputs=Schema(columns), outputs=outputs)
 
 
-def _example_outputs(trained: TrainedModel) -> dict[str, list[Any]]:
+def _example_outputs(trained: Trained) -> dict[str, list[Any]]:
+    """Return one value of every column that a prediction has besides its keys."""
     from optimizer.samples import EventTask
 
+    if isinstance(trained, TrainedSurface):
+        one = [np.float32(0.5)]
+        return {"resource": [trained.resource], "level": one, "exceedance": one}
     if isinstance(trained.task, EventTask):
         return {"y_score": [0.5]}
     return {"horizon": ["1h"]} | {f"q{level:g}": [0.5] for level in trained.task.quantiles}

@@ -31,34 +31,49 @@ class PolicyReplay:
     ----------
     name, knob : str
         The policy's choice and the name of its knob.
-    knobs : tuple of float
-        Settings, ascending.
+    knobs : tuple of str
+        Settings: one number, or several such as ``"w=0.2, lambda_=5"``; ascending in each sweep.
     configured : int
         Position of the configured setting.
     learns : bool
         Whether the policy fits a model.
     requests : numpy.ndarray
         float32, shape ``(n_knobs, n_cutoffs, n_services)``, in the resource's unit.
-    sums : ReplaySums
-        Of every setting and service.
+    frontier : Frontier
+        Sums of every setting and service, in as many sweeps as the knob has.
     """
 
     name: str
     knob: str
-    knobs: tuple[float, ...]
+    knobs: tuple[str, ...]
     configured: int
     learns: bool
     requests: FloatArray
-    sums: ReplaySums
+    frontier: Frontier
+
+    @property
+    def sums(self) -> ReplaySums:
+        """Sums of every setting and service."""
+        return self.frontier.sums
 
 
 def replay_named(name: str, policy: Policy, replay: Replay, usage: Usage) -> PolicyReplay:
-    """Replay a policy at all settings of its knob."""
-    knobs, own = tuple(policy.knobs), float(policy.setting)
-    requests = replay.requests(policy, usage, knobs, capped=name != ORACLE)
-    sums = replay_sums(requests, usage, replay.cutoffs(usage), replay.floor)
-    nearest = int(np.argmin(np.abs(np.asarray(knobs) - own)))
-    return PolicyReplay(name, policy.knob, knobs, nearest, policy.learns, requests, sums)
+    """Replay a policy at all settings of its knob, in all of its sweeps."""
+    requests, sums, told = [], [], []
+    cutoffs = replay.cutoffs(usage)
+    for apart, one in policy.sweeps.items():
+        requests.append(replay.requests(one, usage, capped=name != ORACLE))
+        sums.append(replay_sums(requests[-1], usage, cutoffs, replay.floor))
+        told += [f"{apart}, {one.knob}={k:g}" if apart else f"{k:g}" for k in one.knobs]
+    return PolicyReplay(
+        name=name,
+        knob=policy.knob,
+        knobs=tuple(told),
+        configured=policy.knobs.index(policy.setting),
+        learns=policy.learns,
+        requests=np.concatenate(requests),
+        frontier=Frontier.of(*sums),
+    )
 
 
 def tabulate_figures(
@@ -93,15 +108,15 @@ def tabulate_services(found: Mapping[str, PolicyReplay], usage: Usage) -> pd.Dat
 
 
 def tabulate_frontier(
-    found: Mapping[str, PolicyReplay], limits: tuple[float, ...] = LIMITS
+    found: Mapping[str, PolicyReplay], limits: tuple[float, ...] | None = None
 ) -> pd.DataFrame:
     """Return every policy's cost at equal violation rates, without and with unmet demand capped.
 
     The cap is the unmet demand of the VPA's rule at the same violation rate.
     """
-    reference = Frontier.of(found[REFERENCE].sums)
+    reference = found[REFERENCE].frontier
     parts = [
-        frontier_table(Frontier.of(one.sums), reference, limits).assign(policy=name)
+        frontier_table(one.frontier, reference, limits).assign(policy=name)
         for name, one in found.items()
         if name not in (ORACLE, STATIC)
     ]
@@ -110,15 +125,13 @@ def tabulate_frontier(
 
 
 def compare_rules(
-    found: Mapping[str, PolicyReplay], limits: tuple[float, ...] = LIMITS, resamples: int = 400
+    found: Mapping[str, PolicyReplay], limits: tuple[float, ...] | None = None, resamples: int = 400
 ) -> pd.DataFrame:
     """Return each policy against the best other rule at equal limits, paired over services.
 
     Rules are the policies that fit no model; the best one is picked in hindsight.
     """
-    frontiers = {
-        name: Frontier.of(one.sums) for name, one in found.items() if name not in (ORACLE, STATIC)
-    }
+    frontiers = {name: one.frontier for name, one in found.items() if name not in (ORACLE, STATIC)}
     rows: list[dict[str, Any]] = []
     for name, mine in frontiers.items():
         others = {
@@ -129,7 +142,7 @@ def compare_rules(
         if not others:
             continue
         counts = draw_services(mine, resamples)
-        for limit in limits:
+        for limit in limits or LIMITS[found[name].sums.resource]:
             for cap in (None, frontiers[REFERENCE]):
                 told = compare_cost(mine, others, limit, counts, cap)
                 change, lower, upper = told.change
@@ -150,35 +163,6 @@ def compare_rules(
                     }
                 )
     return pd.DataFrame(rows)
-
-
-def frame_requests(
-    found: Mapping[str, PolicyReplay], usage: Usage, cutoffs: NDArray[np.int64]
-) -> pd.DataFrame:
-    """Return every request of every policy and setting, one row each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``policy``, ``knob``, ``service_id``, ``cutoff`` (the moment up to which usage was known),
-        ``valid_until`` (the next cutoff), ``resource`` and ``target`` in cores or GiB.
-    """
-    known = usage.timestamps[cutoffs - 1]
-    length = np.diff(known)[-1:] if len(known) > 1 else np.array([usage.step.to_timedelta64()])
-    until = np.append(known[1:], known[-1:] + length)
-    n_services = usage.n_services
-    keys = {
-        SERVICE: pd.Categorical(np.tile(np.asarray(usage.services, dtype=object), len(cutoffs))),
-        "cutoff": pd.DatetimeIndex(np.repeat(known, n_services), tz="UTC"),
-        "valid_until": pd.DatetimeIndex(np.repeat(until, n_services), tz="UTC"),
-        "resource": usage.resource,
-    }
-    parts = [
-        pd.DataFrame({"policy": name, "knob": knob, **keys, "target": targets.ravel()})
-        for name, one in found.items()
-        for knob, targets in zip(one.knobs, one.requests, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True).astype({"policy": "category"})
 
 
 def mean_utilisation(usage: Usage) -> NDArray[np.float64]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
+
+if TYPE_CHECKING:
+    from optimizer.rightsizing.surface_policy import Surface
 
 CPU, MEMORY = "cpu", "memory"
 
@@ -80,6 +83,19 @@ class Policy(Protocol):
     @property
     def knobs(self) -> tuple[float, ...]:
         """Values of the knob that span its frontier, ascending; the configured one among them."""
+        ...
+
+    @property
+    def sweeps(self) -> Mapping[str, Policy]:
+        """The policies whose sweeps make up the frontier, by what sets them apart; itself first.
+
+        A knob of one number has one sweep, ``{"": policy}``. Where the knob is a pair, one of the
+        two is swept, and each value of the other is a policy of its own, such as ``"w=1"``.
+        """
+        ...
+
+    def using(self, surface: Surface) -> Policy:
+        """Return the same policy, asking this exceedance surface if it asks any."""
         ...
 
     def request(

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from optimizer.durations import parse_duration
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
+from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.cost_optimal import SWEEP, choose_levels
-from optimizer.rightsizing.surface_promise import PROMISES, Promise
-from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
+from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
+from optimizer.rightsizing.surface_promise import PROMISES, keep_promises
 
 PRICES = np.geomspace(SWEEP[-1], SWEEP[0], 81)
 """Values of λ to choose from, the safest first."""
 
 
-class BudgetOptimal(Promise):
+class BudgetOptimal(SurfacePolicy):
     """Request as ``CostOptimal`` does, with a λ that is chosen anew at every cutoff.
 
     It is the least one whose realised share of violated steps kept the budget over the outcomes
@@ -28,8 +31,17 @@ class BudgetOptimal(Promise):
         Share of steps whose usage may exceed the request, in (0, 1), such as 0.005.
     w : float
         As of :class:`~optimizer.rightsizing.cost_optimal.CostOptimal`.
-    memory, rolling, sweep
-        As of :class:`~optimizer.rightsizing.surface_promise.Promise`.
+    memory : str
+        How long outcomes count.
+    surface : Surface, optional
+        The surface and its schedule; its calibration period gives the first outcomes.
+    sweep : sequence of float
+        Budgets that span the frontier.
+
+    Notes
+    -----
+    At a cutoff: features before it, a model of intervals that ended before the refit that serves
+    it, and outcomes of intervals that ended by then. Without any outcome it takes the safest.
     """
 
     def __init__(
@@ -37,12 +49,19 @@ class BudgetOptimal(Promise):
         budget: float = 0.01,
         w: float = 0.2,
         memory: str = "7d",
-        rolling: RollingSurface | None = None,
+        surface: Surface | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
-        super().__init__("budget", budget, memory, rolling, sweep)
+        require_between("policy.budget", budget, 0.0, 1.0, fix=0.01, open_low=True, open_high=True)
         require_between("policy.w", w, 0.0, 1.0, fix=0.2)
+        super().__init__("budget", budget, sweep, surface)
         self._w = w
+        self._memory = parse_duration(memory, "policy.memory")
 
-    def _tried(self, found: Forecast) -> FloatArray:
-        return choose_levels(found.levels, found.exceedance, PRICES.tolist(), self._w)
+    def _requests(
+        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
+    ) -> FloatArray:
+        """Return the requests for each budget, shape ``(n_knobs, n_cutoffs, n_services)``."""
+        found = self._surface.forecast(usage, cutoffs)
+        tried = choose_levels(found.levels, found.exceedance, PRICES.tolist(), self._w)
+        return keep_promises(usage, found, tried, knobs, self._memory)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
-from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.historical_cost import SHORTFALL
-from optimizer.rightsizing.rules import Rule
 from optimizer.rightsizing.surface import expected_shortfall
-from optimizer.rightsizing.surface_rolling import RollingSurface
+from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.02, 2000.0, 36).round(4))
 """Values of λ from a request near the usual usage to one near its highest peak."""
 
 
-class CostOptimal(Rule):
+WS = (0.2, 1.0)
+"""Values of w: for whom unmet demand counts most, and for whom violated steps do."""
+
+
+class CostOptimal(SurfacePolicy):
     """Request the level L that minimises L/cap + λ·[w·P(u > L) + (1 - w)·15·E(u - L)⁺/cap].
 
     P and E come from an exceedance surface that learns from intervals that have ended, and is
     refitted on a schedule; all λ and all w share its predictions. Small w guards demand, w = 1
-    the number of violated steps: each w is a sweep of its own.
+    the number of violated steps: the knob is the pair, and each w has a sweep of λ.
 
     Parameters
     ----------
@@ -35,10 +38,12 @@ class CostOptimal(Rule):
     w : float
         Share of the risk that counts violated steps, in [0, 1]; the rest counts unmet
         demand.
-    rolling : RollingSurface, optional
+    surface : Surface, optional
         The surface and its schedule.
     sweep : sequence of float
         Values of λ that span the frontier.
+    ws : sequence of float
+        Values of w whose sweeps make up the frontier, beside the configured one.
 
     Notes
     -----
@@ -46,26 +51,36 @@ class CostOptimal(Rule):
     before the refit that serves it.
     """
 
-    learns: ClassVar[bool] = True
-
     def __init__(
         self,
         lambda_: float = 5.0,
         w: float = 0.2,
-        rolling: RollingSurface | None = None,
+        surface: Surface | None = None,
         sweep: Sequence[float] = SWEEP,
+        ws: Sequence[float] = WS,
     ) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=5.0, open_low=True)
-        require_between("policy.w", w, 0.0, 1.0, fix=0.2)
-        super().__init__("lambda_", lambda_, sweep, None)
+        for value in (w, *ws):
+            require_between("policy.w", value, 0.0, 1.0, fix=0.2)
+        super().__init__("lambda_", lambda_, sweep, surface)
         self._w = w
-        self._rolling = rolling or RollingSurface()
+        self._ws = (w, *sorted({*ws} - {w}))
+
+    @property
+    def sweeps(self) -> Mapping[str, Policy]:
+        """One sweep of λ per w."""
+        return {f"w={w:g}": self._with(w) for w in self._ws}
+
+    def _with(self, w: float) -> CostOptimal:
+        other = copy(self)
+        other._w = w
+        return other
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._rolling.forecast(usage, cutoffs)
+        found = self._surface.forecast(usage, cutoffs)
         part = slice(found.start, None)
         return choose_levels(found.levels[part], found.exceedance[part], knobs, self._w)
 

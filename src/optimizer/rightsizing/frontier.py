@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optimizer.rightsizing.base import CPU, MEMORY
 from optimizer.rightsizing.replay_intervals import FloatMatrix
 from optimizer.rightsizing.replay_metrics import ratio
 from optimizer.rightsizing.replay_sums import ReplaySums
 
 FloatVector = NDArray[np.float64]
-LIMITS = (0.001, 0.005, 0.01, 0.02)
-"""Violation rates at which policies are compared."""
+LIMITS = {CPU: (0.001, 0.005, 0.01, 0.02), MEMORY: (0.05, 0.1, 0.25, 0.5)}
+"""Rates at which policies are compared: violated steps; of memory, kills per service-week."""
+RATES = {CPU: ("violated_steps", "steps"), MEMORY: ("kills", "weeks")}
+"""The sums whose quotient is the rate."""
 ROUNDING = 1e-9
 """A limit may be exceeded by this share of it: a policy meets its own unmet demand."""
 REASONS = (
@@ -40,9 +43,10 @@ class Meeting:
 
     Parameters
     ----------
-    cost, violation_rate, unmet : numpy.ndarray
+    cost, rate, unmet : numpy.ndarray
         float64, shape ``(n_rows,)``: at the cheapest point within the limits; NaN if none is.
-        Cost is a multiple of the peak oracle's, unmet a share of all demand.
+        Cost is a multiple of the peak oracle's, the rate that of violated steps (of memory: kills
+        per service-week), unmet a share of all demand.
     tight : numpy.ndarray
         bool: a limit holds the cost up. Otherwise the cheapest setting tried keeps within the
         limits with room to spare, and one further out might be cheaper.
@@ -51,7 +55,7 @@ class Meeting:
     """
 
     cost: FloatVector
-    violation_rate: FloatVector
+    rate: FloatVector
     unmet: FloatVector
     tight: NDArray[np.bool_]
     code: NDArray[np.int64]
@@ -104,7 +108,7 @@ class Frontier:
         Parameters
         ----------
         limit : float
-            Highest violation rate.
+            Highest rate of violated steps; of memory, of kills per service-week.
         reference : Frontier, optional
             Of the same rows. Unmet demand is capped at that of its own cheapest point within
             ``limit``.
@@ -121,7 +125,7 @@ class Frontier:
 
 
 def frontier_table(
-    frontier: Frontier, reference: Frontier, limits: tuple[float, ...] = LIMITS
+    frontier: Frontier, reference: Frontier, limits: tuple[float, ...] | None = None
 ) -> pd.DataFrame:
     """Return the fleet's cost at each limit, without and with unmet demand capped.
 
@@ -129,18 +133,18 @@ def frontier_table(
     ----------
     frontier, reference : Frontier
         Per service; the reference is the VPA-like rule, swept.
-    limits : tuple of float
-        Violation rates.
+    limits : tuple of float, optional
+        Highest rates; those of the resource in ``LIMITS`` if absent.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``limit``, ``unmet_capped`` (bool), ``cost``, ``violation_rate``, ``unmet_share``,
+        Columns ``limit``, ``unmet_capped`` (bool), ``cost``, ``rate``, ``unmet_share``,
         ``tight`` and ``reason``; see :class:`Meeting`.
     """
     mine, theirs = frontier.pooled(), reference.pooled()
     rows = []
-    for limit in limits:
+    for limit in limits or LIMITS[frontier.sums.resource]:
         for capped in (False, True):
             met = mine.meet(limit, theirs if capped else None)
             rows.append(
@@ -148,7 +152,7 @@ def frontier_table(
                     "limit": limit,
                     "unmet_capped": capped,
                     "cost": met.cost[0],
-                    "violation_rate": met.violation_rate[0],
+                    "rate": met.rate[0],
                     "unmet_share": met.unmet[0],
                     "tight": bool(met.tight[0]),
                     "reason": met.reasons[0],
@@ -159,7 +163,8 @@ def frontier_table(
 
 def _cheapest(frontier: Frontier, limit: float, cap: FloatVector | None) -> Meeting:
     sums, (left, right) = frontier.sums, _segments(frontier.sweep)
-    rate = ratio(sums["violated_steps"], sums["steps"])
+    over, under = RATES[sums.resource]
+    rate = ratio(sums[over], sums[under])
     cost = ratio(sums["requested"], sums["peak"])
     unmet = np.where(sums["demand"] > 0, ratio(sums["unmet"], sums["demand"]), 0.0)
     most = np.full(rate.shape[1], np.inf) if cap is None else cap

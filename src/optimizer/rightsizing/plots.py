@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.evaluation.plots_style import (
@@ -17,13 +18,28 @@ from optimizer.evaluation.plots_style import (
     new_figure,
 )
 from optimizer.rightsizing.backtest import ORACLE, STATIC, PolicyReplay
-from optimizer.rightsizing.base import CPU, Usage
+from optimizer.rightsizing.base import CPU, MEMORY, Usage
+from optimizer.rightsizing.promises import ALL
 from optimizer.rightsizing.replay_metrics import replay_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNITS = {CPU: "cores"}
+
+
+class Risk(NamedTuple):
+    """The figure that a resource is judged by, and how it is drawn."""
+
+    figure: str
+    scale: float
+    label: str
+
+
+RISKS = {
+    CPU: Risk("violation_rate", 100.0, "Steps with usage above the request (%)"),
+    MEMORY: Risk("kills_per_service_week", 1.0, "Kills per service and week"),
+}
 COLOURS = tuple(colour for colour in SERIES if colour != BLACK)
 """Black is left to the oracle."""
 
@@ -32,21 +48,25 @@ def plot_frontiers(found: Mapping[str, PolicyReplay]) -> Figure:
     """Return cost against the violation rate, one line per policy, its own setting marked."""
     figure, (axis,) = new_figure(width=9.5, height=6.0)
     swept = [name for name in found if name not in (ORACLE, STATIC)]
+    risk = RISKS[next(iter(found.values())).sums.resource]
     for index, name in enumerate(swept):
         one = found[name]
         figures = replay_metrics(one.sums.pooled())
-        rate, cost = figures["violation_rate"][:, 0], figures["cost_vs_oracle"][:, 0]
-        shown = rate > 0
+        rate, cost = risk.scale * figures[risk.figure][:, 0], figures["cost_vs_oracle"][:, 0]
         color, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
-        axis.plot(100 * rate[shown], cost[shown], color=color, linestyle=dash, label=name)
-        if shown[one.configured]:
-            place = 100 * rate[one.configured], cost[one.configured]
+        sweeps = np.asarray(one.frontier.sweep)
+        for number in np.unique(sweeps):
+            shown = (rate > 0) & (sweeps == number)
+            label = name if number == 0 else None
+            axis.plot(rate[shown], cost[shown], color=color, linestyle=dash, label=label)
+        if rate[one.configured] > 0:
+            place = rate[one.configured], cost[one.configured]
             axis.plot(*place, marker="o", color=color, linestyle="none")
     axis.axhline(1.0, color=GREY, linewidth=0.8)
     axis.set_xscale("log")
     axis.set(
         title="Cost against risk; a dot is the configured setting, 1 is perfect foresight",
-        xlabel="Steps with usage above the request (%)",
+        xlabel=risk.label,
         ylabel="Requests as a multiple of the peak oracle's",
     )
     top = np.nanquantile(_all_costs(found, swept), 0.9) if swept else 2.0
@@ -94,3 +114,35 @@ def busiest_service(usage: Usage, cutoffs: NDArray[np.int64]) -> int:
 def _all_costs(found: Mapping[str, PolicyReplay], names: list[str]) -> NDArray[np.float64]:
     costs = [replay_metrics(found[name].sums.pooled())["cost_vs_oracle"][:, 0] for name in names]
     return np.concatenate(costs)
+
+
+def plot_promises(promises: pd.DataFrame) -> Figure:
+    """Return realised against promised exceedance, one line per group; shaded: half to 1.5 times.
+
+    Parameters
+    ----------
+    promises : pandas.DataFrame
+        From :func:`~optimizer.rightsizing.promises.tabulate_promises`.
+    """
+    figure, (axis,) = new_figure(width=8.0, height=6.0)
+    ends = 100 * np.array([promises["promised"].min(), promises["promised"].max()])
+    axis.fill_between(ends, 0.5 * ends, 1.5 * ends, color=GREY, alpha=0.2, linewidth=0)
+    axis.plot(ends, ends, color=GREY, linewidth=0.8)
+    for index, (name, rows) in enumerate(promises.groupby("group", sort=False)):
+        axis.plot(
+            100 * rows["promised"],
+            100 * rows["realised"],
+            color=BLACK if name == ALL else COLOURS[index % len(COLOURS)],
+            linestyle=DASHES[index % len(DASHES)],
+            marker="o",
+            label=str(name),
+        )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set(
+        title="Promised against realised exceedance",
+        xlabel="Steps promised to use more than the level (%)",
+        ylabel="Steps that did (%)",
+    )
+    legend_outside(axis)
+    return figure

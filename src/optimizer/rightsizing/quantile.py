@@ -5,46 +5,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
-from optimizer.rightsizing.surface_promise import PROMISES, Promise
-from optimizer.rightsizing.surface_recalibration import levels_at
-from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
-
-ASKED = np.geomspace(1e-4, 0.5, 60)
-"""Predicted exceedances among which the one that keeps the promise is looked for."""
+from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.outlook import Ranking
+from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
+from optimizer.rightsizing.surface_promise import PROMISES
 
 
-class Quantile(Promise):
+class Quantile(SurfacePolicy):
     """Request the level that a promised share of steps will exceed, times a margin.
 
-    At each cutoff the largest predicted share is taken whose realised one kept the promise (see
-    :func:`~optimizer.rightsizing.surface_promise.keep_promises`). So a margin does not add to
-    the promise: it changes how a request of the same risk comes about.
+    The share is the calibrated one: how often past usage lay as deep in the tail of its forecast,
+    for the service itself and, while it is new, for the fleet.
 
     Parameters
     ----------
     exceedance : float
         Promised share of steps above the request, in (0, 1).
     margin : float
-        Factor on the level, at least 1.
-    memory, rolling, sweep
-        As of :class:`~optimizer.rightsizing.surface_promise.Promise`.
+        Factor on the level, at least 1: above 1 fewer steps exceed the request than promised.
+    surface : Surface, optional
+        The surface and its schedule.
+    ranking : Ranking, optional
+        How past outcomes are weighed.
+    sweep : sequence of float
+        Promises that span the frontier.
+
+    Notes
+    -----
+    At a cutoff: features before it, a model of intervals that ended before the refit that serves
+    it, and outcomes of intervals that ended by then.
     """
 
     def __init__(
         self,
         exceedance: float = 0.01,
         margin: float = 1.0,
-        memory: str = "7d",
-        rolling: RollingSurface | None = None,
+        surface: Surface | None = None,
+        ranking: Ranking | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
-        super().__init__("exceedance", exceedance, memory, rolling, sweep)
+        require_between(
+            "policy.exceedance", exceedance, 0.0, 1.0, fix=0.01, open_low=True, open_high=True
+        )
         require_between("policy.margin", margin, 1.0, fix=1.0)
-        self._margin = margin
+        super().__init__("exceedance", exceedance, sweep, surface)
+        self._margin = np.float32(margin)
+        self._ranking = ranking or Ranking()
 
-    def _tried(self, found: Forecast) -> FloatArray:
-        levels, _ = levels_at(found.levels, found.exceedance, ASKED.tolist())
-        return levels * np.float32(self._margin)
+    def _requests(
+        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
+    ) -> FloatArray:
+        """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
+        found = self._surface.forecast(usage, cutoffs)
+        return self._ranking.outlook(usage, found).levels_at(tuple(knobs)) * self._margin

@@ -193,6 +193,26 @@ def replay_policy(
     shape = (len(knobs), len(cutoffs), usage.n_services)
     if asked.shape != shape:
         raise ValueError(f"{type(policy).__name__} answers in shape {asked.shape}, not {shape}")
+    return bound_requests(asked, usage, cutoffs, floor=floor, headroom=headroom)
+
+
+def bound_requests(
+    asked: FloatArray,
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    *,
+    floor: float = FLOOR,
+    headroom: float | None = HEADROOM,
+) -> FloatArray:
+    """Return requests within the limits of :func:`replay_policy`, and no NaN.
+
+    Parameters
+    ----------
+    asked : numpy.ndarray
+        Shape ``(…, n_cutoffs, n_services)``; NaN keeps the present capacity.
+    usage, cutoffs, floor, headroom
+        As of :func:`replay_policy`.
+    """
     wanted = np.where(np.isnan(asked), usage.capacity, asked)
     if headroom is not None:
         wanted = np.minimum(wanted, request_caps(usage, cutoffs, headroom))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.durations import count_steps, parse_duration
 from optimizer.features.panel import FloatArray
-from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.history import observed_before
+
+if TYPE_CHECKING:
+    from optimizer.rightsizing.surface_policy import Surface
 
 
 class Rule(ABC):
@@ -55,6 +58,15 @@ class Rule(ABC):
     def knobs(self) -> tuple[float, ...]:
         """Values of the knob that span its frontier, ascending; the configured one among them."""
         return self._knobs
+
+    @property
+    def sweeps(self) -> Mapping[str, Policy]:
+        """The policy's own sweep alone: the knob is one number."""
+        return {"": self}
+
+    def using(self, surface: Surface) -> Policy:
+        """Return the policy itself: a rule asks no surface."""
+        return self
 
     def request(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]

@@ -8,6 +8,7 @@ import numpy as np
 
 from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray
+from optimizer.ranges import require_between, require_count
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES, SurfaceTable
 from optimizer.rightsizing.surface_rows import (
@@ -43,6 +44,11 @@ class ExceedanceSurface:
     calendar : bool
         Whether the time of day and week are inputs: only where the clock is real.
 
+    Raises
+    ------
+    ConfigError
+        A setting is out of its range; it is named ``surface.<setting>``.
+
     References
     ----------
     Meinshausen, Quantile Regression Forests, JMLR 2006 (whole distributions from trees);
@@ -63,6 +69,21 @@ class ExceedanceSurface:
         floor: float = 0.01,
         calendar: bool = False,
     ) -> None:
+        for name, count, least, fix in (
+            ("rounds", rounds, 1, 300),
+            ("num_leaves", num_leaves, 2, 31),
+            ("min_child_samples", min_child_samples, 1, 100),
+            ("levels_per_row", levels_per_row, 1, 4),
+            ("max_rows", max_rows, LEAST_ROWS, 60_000),
+        ):
+            require_count(f"surface.{name}", count, least, fix=fix)
+        for name, share in (
+            ("learning_rate", learning_rate),
+            ("feature_fraction", feature_fraction),
+        ):
+            require_between(f"surface.{name}", share, 0.0, 1.0, fix=0.05, open_low=True)
+        require_between("surface.lambda_l2", lambda_l2, 0.0, fix=5.0)
+        require_between("surface.floor", floor, 0.0, fix=0.01, open_low=True)
         self.rounds = rounds
         self.learning_rate = learning_rate
         self.num_leaves = num_leaves
@@ -120,7 +141,7 @@ class ExceedanceSurface:
                 "rightsizing.surface",
                 seen=f"{len(found)} rows with an outcome",
                 allowed=f"at least {LEAST_ROWS}",
-                fix="start the replay later, or shorten its interval",
+                fix="give more history, or shorten the interval that a request holds",
             )
         if len(found) > self.max_rows:
             rng = np.random.default_rng(seed)
@@ -181,6 +202,31 @@ class ExceedanceSurface:
             share = self._booster.predict(X, num_threads=self._threads).reshape(levels.shape[1:])
             out[i] = np.where(table.known[i][:, None], share, np.nan)
         return np.minimum.accumulate(out, axis=2)
+
+    def contributions(
+        self, usage: Usage, table: SurfaceTable, levels: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the inputs at one level per service, and what each adds to the log-odds.
+
+        Parameters
+        ----------
+        usage : Usage
+            As of :meth:`exceedance`.
+        table : SurfaceTable
+            Features of one cutoff.
+        levels : numpy.ndarray
+            Shape ``(n_services,)``.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Inputs and their SHAP values, shape ``(n_services, n_inputs)`` each.
+        """
+        wide = levels[:, None]
+        past = past_exceedance(usage, int(table.cutoffs[0]), wide)
+        X = assemble(table.features[0], table.references[0], wide, past)
+        shap = self._booster.predict(X, pred_contrib=True, num_threads=self._threads)
+        return X, np.asarray(shap[:, :-1], dtype=np.float32)
 
 
 def expected_shortfall(levels: FloatArray, exceedance: FloatArray) -> FloatArray:

@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.durations import parse_duration
 from optimizer.features.panel import FloatArray
-from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.rules import Rule
 from optimizer.rightsizing.surface_outcomes import count_hits
-from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
+from optimizer.rightsizing.surface_rolling import Forecast
 
 PROMISES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Shares of steps that span the frontier."""
-
-
-class Promise(Rule):
-    """Request, of several answers to the surface, the boldest that has kept a promise so far.
-
-    Parameters
-    ----------
-    knob : str
-        Name of the argument that holds the promise.
-    promise : float
-        Share of steps whose usage may exceed the request, in (0, 1).
-    memory : str
-        How long outcomes count.
-    rolling : RollingSurface, optional
-        The surface and its schedule; its calibration period gives the first outcomes.
-    sweep : sequence of float
-        Promises that span the frontier.
-
-    Notes
-    -----
-    At a cutoff: features before it, a model of intervals that ended before the refit that serves
-    it, and outcomes of intervals that ended by then. Without any outcome it takes the safest.
-    """
-
-    learns: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        knob: str,
-        promise: float,
-        memory: str,
-        rolling: RollingSurface | None,
-        sweep: Sequence[float],
-    ) -> None:
-        require_between(
-            f"policy.{knob}", promise, 0.0, 1.0, fix=0.01, open_low=True, open_high=True
-        )
-        super().__init__(knob, promise, sweep, None)
-        self._memory = parse_duration(memory, "policy.memory")
-        self._rolling = rolling or RollingSurface()
-
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
-        """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._rolling.forecast(usage, cutoffs)
-        return keep_promises(usage, found, self._tried(found), knobs, self._memory)
-
-    @abstractmethod
-    def _tried(self, found: Forecast) -> FloatArray:
-        """Return requests from the safest to the boldest, ``(n_tried, n_cutoffs, n_services)``.
-
-        For all cutoffs of the forecast, the calibration period included.
-        """
 
 
 def keep_promises(

@@ -17,7 +17,7 @@ from optimizer.rightsizing.surface_outcomes import count_hits
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Multiply a service's exceedance by its realised one over the forecast one.
+    """Multiply the odds of a service's exceedance by its realised one over the forecast one.
 
     Both are read at the levels whose forecast exceedance was ``shares``, summed over the
     intervals that ended by the cutoff, decayed by age, and shrunk to 1.
@@ -54,7 +54,7 @@ class Recalibration:
         levels: FloatArray,
         exceedance: FloatArray,
     ) -> FloatArray:
-        """Return what to multiply the exceedance with.
+        """Return what to multiply the odds of the exceedance with.
 
         Parameters
         ----------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.durations import count_steps, parse_duration
@@ -16,8 +18,9 @@ from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.history import observed_before
 from optimizer.rightsizing.surface import ExceedanceSurface
-from optimizer.rightsizing.surface_features import describe
-from optimizer.rightsizing.surface_recalibration import Recalibration
+from optimizer.rightsizing.surface_features import SurfaceTable, describe
+from optimizer.rightsizing.surface_outcomes import count_hits
+from optimizer.rightsizing.surface_recalibration import Recalibration, levels_at
 from optimizer.rightsizing.surface_rows import request_bounds
 
 _memo: dict[str, Forecast] = {}
@@ -42,6 +45,8 @@ class Forecast:
         the floor to the cap.
     exceedance : numpy.ndarray
         float32, same shape, non-increasing along the last axis; NaN where nothing is known.
+    honest : int
+        Number of oldest cutoffs whose outcomes the model has learned from: no calibration may.
     """
 
     cutoffs: NDArray[np.int64]
@@ -49,6 +54,7 @@ class Forecast:
     interval: int
     levels: FloatArray
     exceedance: FloatArray
+    honest: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,12 @@ class RollingSurface:
 
     def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         interval = self.held(usage, cutoffs)
-        before = self._calibration(usage, int(cutoffs[0]), interval)
+        before = self.calibration_cutoffs(usage, int(cutoffs[0]), interval)
         asked = np.concatenate([before, cutoffs])
-        lessons = self._lessons(usage, asked, interval)
+        lessons = self.lessons(usage, asked, interval)
         model = ExceedanceSurface(**self.surface)
         table = describe(usage, np.union1d(lessons, asked), interval, calendar=model.calendar)
-        bounds = request_bounds(usage, asked, model.floor)
-        levels = candidate_levels(table.part(asked).references, bounds, self.levels)
+        levels = self.candidates(usage, table.part(asked), model.floor)
         exceedance = np.full(levels.shape, np.nan, dtype=np.float32)
         if len(lessons):
             taught = table.part(lessons)
@@ -133,28 +138,62 @@ class RollingSurface:
                     model.fit(*past, self.seed, self.threads)
                     coming = table.part(asked[some])
                     exceedance[some] = model.exceedance(usage, coming, levels[some])
-        exceedance[observed_before(usage.values, asked) < self._least(usage)] = np.nan
-        if self.recalibration:
-            factors = self.recalibration.factors(usage, asked, interval, levels, exceedance)
-            exceedance = np.minimum(exceedance * factors, np.float32(1.0))
-        return Forecast(asked, len(before), interval, levels, exceedance)
+        exceedance[self.young(usage, asked)] = np.nan
+        raw = Forecast(asked, len(before), interval, levels, exceedance)
+        return replace(raw, exceedance=multiply(exceedance, self.factors(usage, raw)))
 
-    def _calibration(self, usage: Usage, first: int, interval: int) -> NDArray[np.int64]:
+    def candidates(self, usage: Usage, table: SurfaceTable, floor: float) -> FloatArray:
+        """Return the levels that a table's cutoffs are asked at: :func:`candidate_levels`."""
+        bounds = request_bounds(usage, table.cutoffs, floor)
+        return candidate_levels(table.references, bounds, self.levels)
+
+    def factors(self, usage: Usage, raw: Forecast, since: int = 0) -> FloatArray:
+        """Return what the recalibration multiplies the model's own word with.
+
+        Parameters
+        ----------
+        usage : Usage
+            A cutoff uses outcomes of intervals that ended by then.
+        raw : Forecast
+            Before recalibration.
+        since : int
+            Number of oldest cutoffs that are left alone, and teach nothing.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n_cutoffs, n_services, 1)``; 1 without a recalibration.
+        """
+        out = np.ones((*raw.levels.shape[:2], 1), dtype=np.float32)
+        if self.recalibration and since < len(raw.cutoffs):
+            out[since:] = self.recalibration.factors(
+                usage, raw.cutoffs[since:], raw.interval, raw.levels[since:], raw.exceedance[since:]
+            )
+        return out
+
+    def calibration_cutoffs(self, usage: Usage, first: int, interval: int) -> NDArray[np.int64]:
         """Return the cutoffs of the calibration period, as far as there is history for it."""
         period = count_steps(parse_duration(self.calibration, "policy.calibration"), usage.step)
-        number = min(period, max(0, first - self._least(usage) - interval)) // interval
+        number = min(period, max(0, first - self.least(usage) - interval)) // interval
         return first - interval * np.arange(number, 0, -1, dtype=np.int64)
 
-    def _least(self, usage: Usage) -> int:
+    def least(self, usage: Usage) -> int:
+        """Return how many steps of past a service must have."""
         least = parse_duration(self.least_history, "policy.least_history")
         return count_steps(least, usage.step)
 
-    def _lessons(
-        self, usage: Usage, cutoffs: NDArray[np.int64], interval: int
-    ) -> NDArray[np.int64]:
-        """Return where the intervals to learn from begin: a lattice through the first cutoff."""
+    def young(self, usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return who has too little past for a forecast, shape ``(n_cutoffs, n_services)``."""
+        young: NDArray[np.bool_] = observed_before(usage.values, cutoffs) < self.least(usage)
+        return young
+
+    def lessons(self, usage: Usage, cutoffs: NDArray[np.int64], interval: int) -> NDArray[np.int64]:
+        """Return where the intervals to learn from begin: a lattice through the first cutoff.
+
+        The last one ends no later than the last cutoff.
+        """
         spacing = max(1, interval // self.per_interval)
-        least, first = self._least(usage), int(cutoffs[0])
+        least, first = self.least(usage), int(cutoffs[0])
         start = first - (first - least) // spacing * spacing
         return np.arange(start, int(cutoffs[-1]) - interval + 1, spacing, dtype=np.int64)
 
@@ -166,6 +205,47 @@ class RollingSurface:
         number = (cutoffs - first) // served
         starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
         return list(zip(starts, [*starts[1:], len(cutoffs)], strict=True))
+
+
+def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
+    """Return the exceedance with its odds multiplied; NaN stays NaN.
+
+    A small exceedance is multiplied as its odds are; one near 1 stays below it.
+    """
+    odds = exceedance * factors
+    return np.asarray(odds / (1.0 - exceedance + odds), dtype=np.float32)
+
+
+def realise(
+    usage: Usage, found: Forecast, cutoffs: NDArray[np.int64], promises: Sequence[float]
+) -> pd.DataFrame:
+    """Return how often the least level of each promised exceedance was exceeded in truth.
+
+    Parameters
+    ----------
+    usage : Usage
+        Gives the outcomes.
+    found : Forecast
+        The surface at these cutoffs, and at others perhaps.
+    cutoffs : numpy.ndarray
+        int64, ascending.
+    promises : sequence of float
+        Shares of steps.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most
+        the promise where a level keeps it) and ``realised``, all over observed steps.
+    """
+    rows = np.searchsorted(found.cutoffs, cutoffs)
+    levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)
+    hits, steps = count_hits(usage, cutoffs, found.interval, levels)
+    number = max(int(steps.sum()), 1)
+    told = np.nansum(forecast * steps, axis=(1, 2)) / number
+    return pd.DataFrame(
+        {"promised": promises, "forecast": told, "realised": hits.sum(axis=(1, 2)) / number}
+    )
 
 
 def candidate_levels(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.history import request_caps
+
+if TYPE_CHECKING:
+    from optimizer.rightsizing.surface_policy import Surface
 
 SLACK = 1e-6
 """Share of a size that a request may exceed it by and still be that size: rounding errors."""
@@ -49,6 +54,20 @@ class Wrapper(ABC):
     def knobs(self) -> tuple[float, ...]:
         """Values of the wrapped policy's knob, ascending."""
         return self._policy.knobs
+
+    @property
+    def sweeps(self) -> Mapping[str, Policy]:
+        """The wrapped policy's sweeps, each wrapped the same."""
+        return {name: self._around(one) for name, one in self._policy.sweeps.items()}
+
+    def using(self, surface: Surface) -> Wrapper:
+        """Return the same wrapper around the policy asking this surface."""
+        return self._around(self._policy.using(surface))
+
+    def _around(self, policy: Policy) -> Wrapper:
+        other = copy(self)
+        other._policy = policy
+        return other
 
     def request(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
 from optimizer.features.panel import BoolArray, FloatArray, Panel
 from optimizer.samples import Task
+
+if TYPE_CHECKING:
+    from optimizer.rightsizing.surface_trained import Cases
+
+Kind = Literal["event", "forecast", "exceedance"]
+"""Who learns it and how: see ``flows/train.py``."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,10 @@ class Labels:
 class Target(Protocol):
     """What is to be predicted; reads the future of t by definition, features never do."""
 
-    kind: ClassVar[Literal["event", "forecast"]]
+    @property
+    def kind(self) -> Kind:
+        """What sort of a target it is."""
+        ...
 
     @property
     def metric(self) -> str:
@@ -49,6 +58,11 @@ class Target(Protocol):
     def gap(self) -> pd.Timedelta:
         """Least distance between two folds: the horizon plus the label's look-ahead."""
         ...
+
+
+@runtime_checkable
+class RowTarget(Target, Protocol):
+    """A target that labels rows of the feature table: an event or a forecast."""
 
     def task(self, step: pd.Timedelta) -> Task:
         """Return the task for models on a clock of this step.
@@ -68,4 +82,17 @@ class Target(Protocol):
         ConfigError
             The telemetry lacks the metric.
         """
+        ...
+
+
+@runtime_checkable
+class ShareBaseline(Protocol):
+    """Says how often levels will be exceeded without being a surface."""
+
+    def fit(self, cases: Cases) -> ShareBaseline:
+        """Learn from intervals that have ended."""
+        ...
+
+    def exceedance(self, cases: Cases) -> FloatArray:
+        """Return a share in (0, 1) per level, shape as the levels; outcomes are not read."""
         ...

@@ -1,0 +1,198 @@
+"""What a recommendation leaves and shows: tables, a report, patches, a page on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from messages import say, show_table
+from optimizer.config_schema import ExperimentConfig
+from optimizer.io.artifacts import write_json
+from optimizer.patches.files import skipped_patches, write_patches
+from optimizer.patches.keda import ReplicaProfile
+from optimizer.patches.settings import PatchSettings
+from optimizer.rightsizing.asking import Asked
+from optimizer.rightsizing.prices import PriceCatalogue
+from optimizer.rightsizing.pricing import MONEY, PACKED
+from optimizer.rightsizing.replica_profile import Replicas
+from optimizer.rightsizing.report import ReportContext, write_report
+from optimizer.rightsizing.report_tables import write_tables
+
+SHOWN_AT_MOST = 20
+"""Rows of the table on the terminal; the files hold all."""
+CHANGES = ("scale_up", "scale_down")
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Recommendations, ready to be written and shown.
+
+    Parameters
+    ----------
+    replicas : Replicas
+        Holds the frame of recommendations.
+    fleet : dict
+        Money per month.
+    asked : dict
+        What was asked, by resource.
+    catalogue : PriceCatalogue, optional
+        Prices.
+    models : dict
+        Version of each champion, by target.
+    policy, data : str
+        Names.
+    notes : tuple of str
+        What a reader must know.
+    """
+
+    replicas: Replicas
+    fleet: dict[str, float]
+    asked: dict[str, Asked]
+    catalogue: PriceCatalogue | None
+    models: dict[str, str]
+    policy: str
+    data: str
+    notes: tuple[str, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The recommendations, one row per service and resource."""
+        return self.replicas.frame
+
+    @property
+    def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """The newest moment known, and the end of the coming interval."""
+        usage = next(iter(self.asked.values())).case.usage
+        now = pd.Timestamp(usage.timestamps[-1], tz="UTC")
+        return now, now + self.hold
+
+    @property
+    def hold(self) -> pd.Timedelta:
+        """How long a request holds."""
+        return next(iter(self.asked.values())).hold
+
+
+def write_recommendations(
+    found: Recommended, settings: PatchSettings, output: Path
+) -> dict[str, Any]:
+    """Write tables, report and patches, and return the plain record."""
+    frame = found.frame
+    write_tables(frame, output)
+    now, until = found.span
+    catalogue = found.catalogue
+    context = ReportContext(
+        title=f"Right-sizing of {found.data}",
+        generated_at=pd.Timestamp.now(tz="UTC").floor("s"),
+        cutoff=now,
+        valid_until=until,
+        policy=found.policy,
+        policy_words=WORDS.get(found.policy, "as its yaml in conf/policy says"),
+        price_name=catalogue.name if catalogue else "no prices",
+        price_as_of=str(catalogue.as_of) if catalogue else "-",
+        currency=catalogue.currency if catalogue else "",
+        models=found.models,
+        data_name=found.data,
+        fleet=found.fleet,
+        notes=found.notes,
+    )
+    usages = {name: one.case.usage for name, one in found.asked.items()}
+    write_report(frame, usages, context, output / "report.html")
+    replicas = found.replicas
+    profile = ReplicaProfile(replicas.services, replicas.hourly) if replicas.services else None
+    per_pod = scale_rows(frame)
+    paths = write_patches(per_pod, output / "patches", settings, profile)
+    skipped = skipped_patches(per_pod, profile)
+    record = {
+        "cutoff": str(now),
+        "valid_until": str(until),
+        "policy": found.policy,
+        "models": found.models,
+        "fleet": found.fleet,
+        "actions": frame["action"].value_counts().to_dict(),
+        "findings": frame["finding"].value_counts().to_dict(),
+        "notes": list(found.notes),
+        "patches": len(paths),
+        "without_patch": [vars(one) for one in skipped],
+    }
+    write_json(output / "recommend.json", record)
+    return record
+
+
+WORDS = {
+    "cost_optimal": "requests the level of least cost plus predicted risk",
+    "budget_optimal": "requests the cheapest levels that keep a budget of violated steps",
+    "quantile": "requests the level that a promised share of steps exceeds",
+}
+"""How a policy decides, in a few words."""
+
+
+def scale_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the recommendations of one pod: those of services in replicas, divided."""
+    number = frame["replicas"].where(frame["replicas"] > 0, 1)
+    amounts = {name: frame[name] / number for name in ("current", "lower_bound", "upper_bound")}
+    return frame.assign(target=frame["replica_size"].fillna(frame["target"]), **amounts)
+
+
+def show_recommendations(
+    found: Recommended, record: dict[str, Any], config: ExperimentConfig, output: Path
+) -> None:
+    """Print the recommendations that matter most, and what they add up to."""
+    frame = found.frame
+    weight = frame["monthly_saving"].abs().fillna(0.0) + frame["action"].isin(CHANGES)
+    order = np.argsort(-weight.to_numpy(), kind="stable")[:SHOWN_AT_MOST]
+    rows = [_tell_row(row) for row in frame.iloc[order].to_dict("records")]
+    title = f"recommendations until {record['valid_until'][:16]}, {len(frame)} in all"
+    show_table(title, HEAD, rows)
+    counts = ", ".join(f"{number} {name}" for name, number in record["actions"].items())
+    say(f"{counts}; at risk (3 or more): {int((frame['risk'] >= 3).sum())} rows")
+    if found.catalogue is not None:
+        for line in _tell_fleet(found.fleet, found.catalogue):
+            say(line)
+    say(
+        f"{record['patches']} files in {output / 'patches'}; nothing was applied",
+        f"report {output / 'report.html'}, {record['seconds']:.0f} s; "
+        f"run {record['run_id']} in {config.tracking.uri}",
+    )
+
+
+HEAD = (
+    "service", "resource", "current", "target", "P5-P95 of peak", "action", "finding", "above",
+    "risk", "saving/month", "event",
+)  # fmt: skip
+
+
+def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
+    def tell(value: float, form: str) -> str:
+        return "-" if np.isnan(value) else format(value, form)
+
+    money = [tell(row[name], ",.0f") for name in MONEY]
+    return (
+        str(row["service_id"]),
+        str(row["resource"]),
+        tell(row["current"], ".3g"),
+        tell(row["target"], ".3g"),
+        f"{tell(row['lower_bound'], '.3g')}-{tell(row['upper_bound'], '.3g')}",
+        str(row["action"]),
+        str(row["finding"]),
+        tell(row["exceedance"], ".2%"),
+        tell(row["risk"], ".1f"),
+        f"{money[0]} [{money[1]}, {money[2]}]",
+        tell(row["event_probability"], ".1%"),
+    )
+
+
+def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue) -> list[str]:
+    unit = prices.currency
+    saved, low, high = (f"{fleet[name]:,.0f}" for name in MONEY)
+    cost = f"{fleet['current_monthly_cost']:,.0f}"
+    told = f"requests cost {cost} {unit} a month at the prices of {prices.name}, {prices.as_of}; "
+    lines = [told + f"following the policy saves {saved} [P10 {low}, P90 {high}]"]
+    if "packed_monthly_saving" in fleet:
+        freed, packed, before, after = (f"{fleet[name]:,.0f}" for name in PACKED)
+        told = f"today's targets free requests of {freed} {unit} a month; "
+        lines.append(told + f"nodes given back save {packed}: {before} become {after}")
+    return lines

@@ -1,0 +1,220 @@
+"""The steps of a recommendation: telemetry, champions, requests, prices, files, MLflow."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import tasks
+from messages import say
+from optimizer.config import build, list_choices, preset
+from optimizer.config_schema import ExperimentConfig
+from optimizer.durations import count_steps, parse_duration
+from optimizer.errors import ConfigError
+from optimizer.experiment import Components, build_components
+from optimizer.features.panel import Panel
+from optimizer.io.artifacts import ArtifactRef
+from optimizer.io.registry import Version, find_champion, load_trained
+from optimizer.io.stores import load_panel
+from optimizer.io.tracking import TrackedRun, track_run
+from optimizer.patches.settings import PatchSettings
+from optimizer.rightsizing.advice import Advice, advise
+from optimizer.rightsizing.asking import Asked, ask_policy
+from optimizer.rightsizing.base import CPU, MEMORY, Policy
+from optimizer.rightsizing.prices import PriceCatalogue
+from optimizer.rightsizing.pricing import Priced, join_resources, price_advice
+from optimizer.rightsizing.replay import Replay
+from optimizer.rightsizing.replica_profile import Replicas, split_services
+from optimizer.rightsizing.usage import METRICS
+from recommend_results import Recommended, show_recommendations, write_recommendations
+from runners import open_engine
+from store_steps import load_validated, project_of, store_validated
+
+SURFACES = {CPU: "exceedance", MEMORY: "exceedance_memory"}
+"""Target whose champion forecasts each resource."""
+EVENTS = "scale_event"
+"""Target whose champion forecasts events."""
+
+
+@dataclass(frozen=True)
+class Champions:
+    """What the registry holds for some telemetry.
+
+    Parameters
+    ----------
+    versions : dict
+        Registered version by target.
+    surfaces : dict
+        Trained surface by resource.
+    events : TrainedModel, optional
+        Of scale events; None if none was trained.
+    """
+
+    versions: dict[str, Version]
+    surfaces: dict[str, Any]
+    events: Any
+
+
+def run_recommend(config: ExperimentConfig, overrides: list[str], output: Path) -> dict[str, Any]:
+    """Run every step and return the record of the recommendation."""
+    began = time.perf_counter()
+    parts = build_components(config)
+    settings: Advice = build(config.recommend, "recommend")
+    patches: PatchSettings = build(config.patches, "patches")
+    catalogue = build(config.prices, "prices") if config.prices else None
+    policies = choose_policies(config)
+    tracking = config.tracking
+    with track_run(tracking.uri, tracking.experiment, f"recommend-{parts.source.name}") as run:
+        run.log_params({**config.flatten(), "overrides": " ".join(overrides)})
+        validated, _ = load_validated(config, parts)
+        panel = load_panel(validated)
+        champions = load_champions(run, panel, parts.source.name, overrides)
+        asked = {
+            name: ask_policy(policies[name], surface, panel, settings, build_replay(config))
+            for name, surface in champions.surfaces.items()
+        }
+        events = predict_events(config, parts, validated, panel, champions, settings)
+        priced, replicas = assemble(asked, events, catalogue, settings, config.seed)
+        found = Recommended(
+            replicas=replicas,
+            fleet=priced.fleet,
+            asked=asked,
+            catalogue=catalogue,
+            models={name: f"version {one.version}" for name, one in champions.versions.items()},
+            policy=config.choices["policy"],
+            data=parts.source.name,
+            notes=tell_notes(asked, catalogue, champions, overrides),
+        )
+        record = write_recommendations(found, patches, output)
+        record |= {"run_id": run.run_id, "seconds": time.perf_counter() - began}
+        run.log_metrics({key: value for key, value in priced.fleet.items() if isfinite(value)})
+        run.log_directory(output, "recommendations")
+    show_recommendations(found, record, config, output)
+    return record
+
+
+def build_replay(config: ExperimentConfig) -> Replay:
+    """Return the rules that every request is held to."""
+    rules: Replay = build(config.replay, "replay")
+    return rules
+
+
+def choose_policies(config: ExperimentConfig) -> dict[str, Policy]:
+    """Return the chosen policy per resource: one made for memory stands in for its namesake.
+
+    Raises
+    ------
+    ConfigError
+        The policy looks ahead.
+    """
+    name = config.choices["policy"]
+    if name == "peak_oracle":
+        raise ConfigError(
+            "policy",
+            seen=name,
+            allowed="a policy that does not look ahead",
+            fix="set policy=cost_optimal",
+        )
+    special = f"{name}_{MEMORY}"
+    memory = preset("policy", special) if special in list_choices("policy") else config.policy
+    return {CPU: build(config.policy, "policy"), MEMORY: build(memory, "policy")}
+
+
+def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str]) -> Champions:
+    """Return the champions of every resource that the telemetry has, and of scale events.
+
+    Raises
+    ------
+    ConfigError
+        A surface was not trained yet.
+    """
+    versions, surfaces = {}, {}
+    for resource, target in SURFACES.items():
+        if not panel.has(METRICS[resource][0]):
+            continue
+        found = find_champion(run, f"{target}-{data}")
+        if found is None:
+            raise ConfigError(
+                f"registry {target}-{data}",
+                seen="no champion",
+                allowed="a trained exceedance surface",
+                fix=f"train first: {training_command(target, overrides)}",
+            )
+        versions[target] = found
+        surfaces[resource] = load_trained(found)
+    events = find_champion(run, f"{EVENTS}-{data}")
+    if events is None:
+        return Champions(versions, surfaces, None)
+    return Champions(versions | {EVENTS: events}, surfaces, load_trained(events))
+
+
+def training_command(target: str, overrides: list[str]) -> str:
+    """Return the command that trains a target on the same telemetry."""
+    kept = [one for one in overrides if one.split("=")[0].split(".")[0] in ("data", "tracking")]
+    return " ".join(["python flows/train.py", f"target={target}", *kept])
+
+
+def predict_events(
+    config: ExperimentConfig,
+    parts: Components,
+    validated: ArtifactRef,
+    panel: Panel,
+    champions: Champions,
+    settings: Advice,
+) -> pd.Series[float] | None:
+    """Return the probability of a scale event by service, from the store's newest features."""
+    if champions.events is None:
+        return None
+    project = project_of(config, parts.source.name)
+    with open_engine(config.runner) as engine:
+        store_validated(config, validated, project, spread=engine.spread)
+    steps = count_steps(parse_duration(settings.stale_after, "recommend.stale_after"), panel.step)
+    found: pd.Series[float] = tasks.predict_events(
+        champions.events, validated, config, project, steps
+    )
+    return found
+
+
+def assemble(
+    asked: dict[str, Asked],
+    events: pd.Series[float] | None,
+    catalogue: PriceCatalogue | None,
+    settings: Advice,
+    seed: int,
+) -> tuple[Priced, Replicas]:
+    """Return the priced recommendations, and the replicas of those that scale out."""
+    frames = [advise(one.case, settings) for one in asked.values()]
+    priced = price_advice(join_resources(frames, events), asked, catalogue, settings, seed)
+    return priced, split_services(priced.frame, asked[CPU].case.usage, catalogue, settings)
+
+
+def tell_notes(
+    asked: dict[str, Asked],
+    catalogue: PriceCatalogue | None,
+    champions: Champions,
+    overrides: list[str],
+) -> tuple[str, ...]:
+    """Return what a reader must know beside the figures."""
+    notes = []
+    for name, one in asked.items():
+        known = one.case.capacity_known
+        unknown = [s for s, fine in zip(one.case.usage.services, known, strict=True) if not fine]
+        if unknown:
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            notes.append(
+                f"{name} capacity unknown: {', '.join(unknown[:5])}{more}; their targets are "
+                "shares of it"
+            )
+    if catalogue is None:
+        notes.append("no prices given: savings are unknown; add prices=aws, azure, gcp or your own")
+    if champions.events is None:
+        command = training_command(EVENTS, overrides)
+        notes.append(f"no model of scale events: event probabilities are unknown; train: {command}")
+    for line in notes:
+        say(line)
+    return tuple(notes)

@@ -1,0 +1,116 @@
+"""Ask a policy for requests now, and for those it would have made over the last weeks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.features.panel import FloatArray, Panel
+from optimizer.rightsizing.advice import Advice, ResourceCase
+from optimizer.rightsizing.base import Policy, Usage
+from optimizer.rightsizing.censoring import clipped_share, uncensor
+from optimizer.rightsizing.explanation import explain_targets
+from optimizer.rightsizing.outlook import Ranking
+from optimizer.rightsizing.replay import Replay, bound_requests
+from optimizer.rightsizing.surface_rolling import Forecast
+from optimizer.rightsizing.surface_trained import TrainedSurface
+from optimizer.rightsizing.usage import has_capacity, usage_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a policy requests of one resource.
+
+    Parameters
+    ----------
+    case : ResourceCase
+        Now.
+    past : numpy.ndarray
+        float32, shape ``(n_cutoffs, n_services)``: what it requests at each cutoff of the last
+        weeks and now, within floor and cap.
+    days : numpy.ndarray
+        int64, shape ``(n_cutoffs,)``: day of each cutoff since 1970, UTC.
+    hold : pandas.Timedelta
+        How long a request holds.
+    """
+
+    case: ResourceCase
+    past: FloatArray
+    days: NDArray[np.int64]
+    hold: pd.Timedelta
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A surface that has been asked already."""
+
+    answer: Forecast
+
+    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the answer: it is of this usage and these cutoffs."""
+        assert len(cutoffs) == len(self.answer.cutoffs) - self.answer.start  # noqa: S101
+        assert usage.n_services == self.answer.levels.shape[1]  # noqa: S101
+        return self.answer
+
+
+def ask_policy(
+    policy: Policy, surface: TrainedSurface, panel: Panel, settings: Advice, replay: Replay
+) -> Asked:
+    """Return what a policy requests now, with bounds, risk and what drove them.
+
+    Parameters
+    ----------
+    policy : Policy
+        Asks the surface if it asks any.
+    surface : TrainedSurface
+        The champion of the resource.
+    panel : Panel
+        All telemetry up to now.
+    settings : Advice
+        How far back savings look, and what counts as clipped.
+    replay : Replay
+        Floor and cap of every request.
+
+    Notes
+    -----
+    Where usage is clipped at the limit it is a lower bound of demand; such services are asked for
+    with :func:`~optimizer.rightsizing.censoring.uncensor`. Bounds and risk are of usage as
+    observed.
+    """
+    usage = usage_of(panel, surface.resource)
+    interval = surface.interval // usage.step
+    cutoffs = settings.cutoffs(usage, interval)
+    limits = usage.capacity[:, None]
+    clipped = clipped_share(usage, limits) > settings.clipped_above
+    freed = uncensor(usage, np.where(clipped[:, None], limits, np.inf)) if clipped.any() else usage
+    answer = surface.answer(usage, cutoffs)
+    told = answer.forecast if freed is usage else surface.forecast(freed, cutoffs)
+    own = policy.using(_Told(told))
+    raw = own.request(freed, cutoffs, (own.setting,))[0]
+    past = bound_requests(raw, usage, cutoffs, floor=replay.floor, headroom=replay.headroom)
+    outlook = Ranking().outlook(usage, answer.forecast).newest
+    table = answer.table.part(cutoffs[-1:])
+    case = ResourceCase(
+        usage=usage,
+        clusters=newest_clusters(panel),
+        capacity_known=has_capacity(panel, surface.resource),
+        asked=raw[-1],
+        target=past[-1],
+        outlook=outlook,
+        drivers=explain_targets(surface.model, usage, table, past[-1]),
+    )
+    moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
+    return Asked(case, past, moments, surface.interval)
+
+
+def newest_clusters(panel: Panel) -> tuple[str, ...]:
+    """Return each service's cluster at its newest row; empty text if it has none."""
+    present = panel.present
+    last = panel.n_steps - 1 - np.argmax(present[:, ::-1], axis=1)
+    codes = panel.clusters[np.arange(panel.n_services), last]
+    names = np.asarray([*panel.cluster_names, ""], dtype=object)
+    found: list[str] = names[np.where(present.any(axis=1), codes, -1)].tolist()
+    return tuple(found)

@@ -1,0 +1,238 @@
+"""What the coming interval may bring: calibrated probabilities of steps and peaks above a level.
+
+The surface says how likely a step exceeds a level. How honest that is, the past tells: where on
+the surface did usage land? Each outcome is its own rank, and the share of past ranks beyond a
+level is the probability that this level is exceeded, of a step or of an interval's peak.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.durations import parse_duration
+from optimizer.features.panel import FloatArray
+from optimizer.ranges import require_between
+from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.depths import BINS, count_depths, depths_of, interpolate, share_beyond
+from optimizer.rightsizing.surface_outcomes import count_hits
+from optimizer.rightsizing.surface_rolling import Forecast
+
+TOLD = tuple(np.geomspace(2e-4, 0.5, 36).tolist())
+"""Shares of steps at which the fleet's truth is looked at."""
+_Matrix = NDArray[np.float64]
+BOUNDS = (0.95, 0.05)
+"""Probabilities that the peak exceeds lower_bound and upper_bound."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Calibrated probabilities at levels from 0 to far above the cap.
+
+    Parameters
+    ----------
+    levels : numpy.ndarray
+        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_levels)``, in the
+        resource's unit; the first is 0.
+    exceedance : numpy.ndarray
+        float32, same shape, in [0, 1], non-increasing along the last axis: P(a step of the
+        interval uses more than the level). NaN where nothing is known.
+    peak_exceedance : numpy.ndarray
+        float32, same shape: P(the interval's maximum is above the level).
+    """
+
+    levels: FloatArray
+    exceedance: FloatArray
+    peak_exceedance: FloatArray
+
+    @property
+    def newest(self) -> Outlook:
+        """The outlook of the last cutoff alone."""
+        return Outlook(self.levels[-1:], self.exceedance[-1:], self.peak_exceedance[-1:])
+
+    def risk(self, requests: FloatArray) -> FloatArray:
+        """Return P(a step uses more than the request).
+
+        Parameters
+        ----------
+        requests : numpy.ndarray
+            Shape ``(n_cutoffs, n_services)``.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, same shape, in [0, 1]; NaN where nothing is known.
+        """
+        return interpolate(requests[..., None], self.levels, self.exceedance)[..., 0]
+
+    def levels_at(self, shares: tuple[float, ...]) -> FloatArray:
+        """Return the levels that steps exceed with given probabilities.
+
+        Parameters
+        ----------
+        shares : tuple of float
+            In (0, 1).
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n_shares, n_cutoffs, n_services)``; NaN where nothing is known.
+        """
+        return _invert(self.levels, self.exceedance, shares)
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return P5 and P95 of the interval's peak, shape ``(n_cutoffs, n_services)`` each."""
+        lower, upper = _invert(self.levels, self.peak_exceedance, BOUNDS)
+        return lower, upper
+
+
+def _invert(levels: FloatArray, falling: FloatArray, shares: tuple[float, ...]) -> FloatArray:
+    """Return the levels at which a falling probability passes each share."""
+    wanted = np.broadcast_to(-np.asarray(shares, np.float32), (*levels.shape[:-1], len(shares)))
+    return np.moveaxis(interpolate(wanted, -falling, levels), -1, 0)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How past outcomes are weighed: conformal prediction that forgets and pools, in two steps.
+
+    First each service: its own ranks, decayed by age, are joined by the fleet's, which count as
+    much as some intervals of its own; so a new service is told from the fleet, an old one from
+    itself. Then the fleet: levels that a share of steps was to exceed were in truth exceeded by
+    another share, for example since usage comes in few distinct values; that share is told.
+
+    Parameters
+    ----------
+    halflife : str
+        Age at which a service's own outcome weighs half.
+    fleet_halflife : str
+        The same for the fleet, in both steps.
+    prior : float
+        Weight of the fleet in the first step, in intervals, > 0.
+
+    References
+    ----------
+    Vovk et al., Algorithmic Learning in a Random World, 2005 (conformal predictive
+    distributions); Barber et al., Conformal prediction beyond exchangeability, Annals of
+    Statistics 2023 (weights that forget).
+    """
+
+    halflife: str = "28d"
+    fleet_halflife: str = "14d"
+    prior: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("halflife", "fleet_halflife"):
+            parse_duration(getattr(self, name), f"policy.ranking.{name}")
+        require_between("policy.ranking.prior", self.prior, 0.0, fix=5, open_low=True)
+
+    def outlook(self, usage: Usage, found: Forecast) -> Outlook:
+        """Return the calibrated probabilities at the cutoffs that were asked for.
+
+        Parameters
+        ----------
+        usage : Usage
+            A cutoff uses outcomes of intervals that ended by then.
+        found : Forecast
+            Of the calibration period and the cutoffs asked for.
+        """
+        ranked = self._rank(usage, found)
+        life = self._steps(usage, self.fleet_halflife)
+        told = tell_truth(usage, found, ranked.levels_at(TOLD), life)
+        exceedance = np.stack(
+            [
+                np.interp(one, [0.0, *TOLD, 1.0], [0.0, *truth, 1.0])
+                for one, truth in zip(ranked.exceedance, told, strict=True)
+            ]
+        ).astype(np.float32)
+        asked = slice(found.start, None)
+        return Outlook(ranked.levels[asked], exceedance[asked], ranked.peak_exceedance[asked])
+
+    def _rank(self, usage: Usage, found: Forecast) -> Outlook:
+        """Return the first step, at all cutoffs of the forecast."""
+        own = _Counts.none(usage.n_services)
+        fleet = _Counts.none(1)
+        lives = self._steps(usage, self.halflife), self._steps(usage, self.fleet_halflife)
+        told: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+        waiting: deque[tuple[int, tuple[_Matrix, _Matrix]]] = deque()
+        for i, cutoff in enumerate(found.cutoffs.tolist()):
+            while waiting and found.cutoffs[waiting[0][0]] + found.interval <= cutoff:
+                ended, outcome = waiting.popleft()
+                passed = found.cutoffs[ended] - found.cutoffs[max(ended - 1, 0)]
+                own = own.decayed(0.5 ** (passed / lives[0])).plus(*outcome)
+                fleet = fleet.decayed(0.5 ** (passed / lives[1])).plus(*outcome)
+            levels, depths = depths_of(found.levels[i], found.exceedance[i])
+            told.append((levels, *own.shares(fleet, depths, self.prior, found.interval)))
+            coming = usage.values[:, cutoff : cutoff + found.interval]
+            if i >= found.honest:
+                waiting.append((i, count_depths(coming, levels, depths)))
+        return Outlook(*(np.stack(parts) for parts in zip(*told, strict=True)))
+
+    def _steps(self, usage: Usage, halflife: str) -> float:
+        return float(parse_duration(halflife, "policy.ranking.halflife") / usage.step)
+
+
+def tell_truth(
+    usage: Usage, found: Forecast, levels: FloatArray, halflife: float
+) -> NDArray[np.float64]:
+    """Return the share of the fleet's steps that in truth exceeded levels of given shares.
+
+    Parameters
+    ----------
+    usage : Usage
+        A cutoff uses outcomes of intervals that ended by then.
+    found : Forecast
+        Its cutoffs.
+    levels : numpy.ndarray
+        Falling along the first axis, shape ``(n_shares, n_cutoffs, n_services)``: levels that the
+        shares ``TOLD`` of the steps were to exceed.
+    halflife : float
+        Steps after which an outcome weighs half.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape ``(n_cutoffs, n_shares)``, rising along the last axis; ``TOLD`` itself where
+        no outcome is known yet.
+    """
+    hits, steps = count_hits(usage, found.cutoffs, found.interval, levels)
+    age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)
+    weight = np.where(age >= found.interval, 0.5 ** (age / halflife), 0.0)
+    weight[:, : found.honest] = 0.0
+    seen = weight @ steps.sum(axis=1)
+    share = weight @ hits.sum(axis=2).T / np.maximum(seen, 1e-12)[:, None]
+    told: NDArray[np.float64] = np.where(seen[:, None] > 0, share, TOLD)
+    return np.maximum.accumulate(told, axis=1)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Decayed counts of the depths of steps and peaks, ``(n_rows, BINS)`` each."""
+
+    steps: _Matrix
+    peaks: _Matrix
+
+    @classmethod
+    def none(cls, rows: int) -> _Counts:
+        return cls(np.zeros((rows, BINS)), np.zeros((rows, BINS)))
+
+    def decayed(self, factor: float) -> _Counts:
+        return _Counts(self.steps * factor, self.peaks * factor)
+
+    def plus(self, steps: _Matrix, peaks: _Matrix) -> _Counts:
+        if len(self.steps) == 1:
+            steps, peaks = steps.sum(axis=0, keepdims=True), peaks.sum(axis=0, keepdims=True)
+        return _Counts(self.steps + steps, self.peaks + peaks)
+
+    def shares(
+        self, fleet: _Counts, depths: FloatArray, prior: float, interval: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the shares of steps and of peaks that lay beyond each depth."""
+        return (
+            share_beyond(self.steps, fleet.steps, prior * interval, depths),
+            share_beyond(self.peaks, fleet.peaks, prior, depths),
+        )

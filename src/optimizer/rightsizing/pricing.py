@@ -1,0 +1,161 @@
+"""Recommendations in money: what each saves, what all save, and what nodes can be given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from optimizer.columns import CLUSTER, SERVICE
+from optimizer.rightsizing.advice import SHARE, Advice
+from optimizer.rightsizing.asking import Asked
+from optimizer.rightsizing.base import CPU, MEMORY
+from optimizer.rightsizing.packing import PackingRules
+from optimizer.rightsizing.packing_saving import Requests, cheapest_instance, packed_saving
+from optimizer.rightsizing.prices import PriceCatalogue, monthly_cost, price_per_hour
+from optimizer.rightsizing.prices_savings import monthly_savings
+
+MONEY = ("monthly_saving", "monthly_saving_p10", "monthly_saving_p90")
+PACKED = ("freed_monthly_cost", "packed_monthly_saving", "nodes_before", "nodes_after")
+"""Figures of the fleet once its services are packed onto nodes."""
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Recommendations with their savings, and the figures of the fleet.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With ``monthly_saving``, ``monthly_saving_p10`` and ``monthly_saving_p90``.
+    fleet : dict
+        Money per month; empty without prices.
+    """
+
+    frame: pd.DataFrame
+    fleet: dict[str, float]
+
+
+def price_advice(
+    frame: pd.DataFrame,
+    asked: Mapping[str, Asked],
+    catalogue: PriceCatalogue | None,
+    settings: Advice,
+    seed: int,
+) -> Priced:
+    """Return recommendations with what a month of following them would save.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Rows of every resource, in the order of ``asked`` and then of the services.
+    asked : mapping
+        By resource.
+    catalogue : PriceCatalogue, optional
+        Without one, savings are NaN: there is no default price.
+    settings : Advice
+        Node type and reserve.
+    seed : int
+        Of the bootstrap over days.
+
+    Returns
+    -------
+    Priced
+        A row that is kept or not judged saves nothing, one of unknown capacity an unknown sum. The
+        saving of the others is what following the policy over the past weeks would have saved,
+        at every cutoff, a month; its P10 and P90 come from resampling the days.
+    """
+    if catalogue is None:
+        return Priced(frame.assign(**dict.fromkeys(MONEY, np.nan)), {})
+    current = frame["current"].to_numpy(np.float64)
+    moved = frame["action"].isin(["scale_up", "scale_down"]).to_numpy()
+    past = np.concatenate([one.past for one in asked.values()], axis=1)
+    targets = np.where(moved, past, current)
+    price = np.concatenate(
+        [np.full(one.past.shape[1], price_per_hour(catalogue, name)) for name, one in asked.items()]
+    )
+    days = next(iter(asked.values())).days
+    saved = monthly_savings(current, targets, price, days, seed)
+    told = frame.assign(
+        monthly_saving=saved.mean, monthly_saving_p10=saved.p10, monthly_saving_p90=saved.p90
+    )
+    fleet = {
+        "current_monthly_cost": _cost(told, "current", catalogue),
+        "target_monthly_cost": _cost(told, "current", catalogue) - saved.total,
+        "monthly_saving": saved.total,
+        "monthly_saving_p10": saved.total_p10,
+        "monthly_saving_p90": saved.total_p90,
+    }
+    return Priced(told, fleet | pack_fleet(told, catalogue, settings))
+
+
+def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
+    known = frame[frame["unit"] != SHARE]
+    parts = [
+        float(np.nansum(monthly_cost(rows[column].to_numpy(), catalogue, str(name))))
+        for name, rows in known.groupby("resource")
+    ]
+    return sum(parts)
+
+
+def pack_fleet(
+    frame: pd.DataFrame, catalogue: PriceCatalogue, settings: Advice
+) -> dict[str, float]:
+    """Return what the targets free and what nodes save, over clusters: they share no nodes.
+
+    Empty where a resource is missing, or the catalogue lists no instance.
+    """
+    wide = frame.pivot_table(
+        index=[CLUSTER, SERVICE],
+        columns="resource",
+        values=["current", "target"],
+        dropna=False,
+        observed=True,
+    )
+    needed = {(side, name) for side in ("current", "target") for name in (CPU, MEMORY)}
+    if not catalogue.instances or not needed <= set(wide.columns):
+        return {}
+    wide = wide[wide[list(needed)].notna().all(axis=1)]
+    if not len(wide):
+        return {}
+    rules = PackingRules(reserve=settings.reserve)
+    name = settings.instance or cheapest_instance(_requests(wide, "current"), catalogue, rules).name
+    found = [
+        packed_saving(_requests(rows, "current"), _requests(rows, "target"), catalogue, name, rules)
+        for _, rows in wide.groupby(level=CLUSTER)
+    ]
+    sums = (
+        sum(one.freed for one in found),
+        sum(one.realised for one in found),
+        float(sum(one.before.nodes for one in found)),
+        float(sum(one.after.nodes for one in found)),
+    )
+    return dict(zip(PACKED, sums, strict=True))
+
+
+def _requests(wide: pd.DataFrame, side: str) -> Requests:
+    return Requests(wide[(side, CPU)].to_numpy(), wide[(side, MEMORY)].to_numpy())
+
+
+def join_resources(frames: Sequence[pd.DataFrame], events: pd.Series[float] | None) -> pd.DataFrame:
+    """Return all resources in one frame, with the risk of the service and of an event.
+
+    Parameters
+    ----------
+    frames : sequence of pandas.DataFrame
+        From :func:`~optimizer.rightsizing.advice.advise`.
+    events : pandas.Series, optional
+        Probability of a scale event by ``service_id``; NaN without a model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``risk`` is the highest over a service's resources.
+    """
+    joined = pd.concat(frames, ignore_index=True)
+    risk = joined.groupby(SERVICE)["risk"].transform("max")
+    known = events if events is not None else pd.Series(dtype=np.float64)
+    chance = joined[SERVICE].map(known).astype(np.float64)
+    return joined.assign(risk=risk, event_probability=chance)

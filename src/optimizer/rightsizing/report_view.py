@@ -1,0 +1,208 @@
+"""What the report shows, as text: rows, tiles, and which services it looks at closely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+DASH, MINUS = "–", "−"  # noqa: RUF001 (typographic on purpose)
+AT_RISK = 3.0
+"""Risk from which on a service counts as at risk."""
+LEVELS = ("low", "moderate", "elevated", "high")
+SIGNS = {"scale_up": "▲", "scale_down": "▼", "keep": "=", "none": "·"}
+FINDINGS = ("under_provisioned", "over_provisioned", "optimized", "idle", "unknown")
+BAR = 140.0
+"""Width of a row's bar in pixels."""
+COLUMNS = (
+    ("Service", False, "Service and its cluster"),
+    ("Resource", False, "cpu or memory"),
+    ("Current → target", False, "Sorts by the relative change"),
+    ("Action", False, "What is recommended"),
+    ("Finding", False, "What the current request is"),
+    ("Risk", True, "0 to 4, the highest over the service's resources"),
+    ("Saving per month", True, "Expected saving and its P10 to P90; negative costs more"),
+    ("Exceedance", True, "Share of steps expected above the target"),
+    ("Event", True, "Probability of a scale event within the horizon"),
+    ("Confidence", True, "0 to 1"),
+    ("Drivers", False, "Figures that spoke most for it"),
+    ("Reason", False, "Why"),
+)
+"""Heading, whether it holds a number, and what its button tells."""
+
+
+def quantity(value: float) -> str:
+    """Return cores, GiB or a share to three digits, a dash for NaN."""
+    if not isfinite(value):
+        return DASH
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", MINUS)
+
+
+def money(value: float) -> str:
+    """Return an amount, with cents below 100, a dash for NaN."""
+    if not isfinite(value):
+        return DASH
+    text = f"{value:,.0f}" if abs(value) >= 99.995 else f"{value:,.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent to two digits, a dash for NaN."""
+    if not isfinite(share):
+        return DASH
+    size = 100.0 * share
+    if 0.0 < size < 0.01:
+        return "< 0.01 %"
+    text = f"{size:.0f}" if abs(size) >= 9.95 else f"{size:.2g}"
+    return f"{text} %".replace("-", MINUS)
+
+
+def decimals(value: float, digits: int) -> str:
+    """Return a number with fixed decimals, a dash for NaN."""
+    return f"{value:.{digits}f}".replace("-", MINUS) if isfinite(value) else DASH
+
+
+def words(name: str) -> str:
+    """Return a name of the frame as it is read."""
+    return name.replace("_provisioned", "-provisioned").replace("_", " ")
+
+
+def risk_level(risk: float) -> str:
+    """Return the word of a risk: low below 1, moderate below 2, elevated below 3, else high."""
+    return LEVELS[min(max(int(risk), 0), 3)] if isfinite(risk) else "unknown"
+
+
+def service_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return each service's highest ``risk`` and its sum of absolute savings, ``size``."""
+    sized = frame.assign(size=frame["monthly_saving"].abs())
+    return sized.groupby("service_id", sort=True).agg({"risk": "max", "size": "sum"})
+
+
+def pick_services(frame: pd.DataFrame, most: int) -> list[str]:
+    """Return the services to look at: at most half of them for their risk, then by saving.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Recommendations.
+    most : int
+        How many at most; a service that neither is at risk nor changes its cost is left out.
+    """
+    table = service_costs(frame)
+    at_risk = table[table["risk"] >= AT_RISK]
+    risky = at_risk.sort_values(["risk", "size"], ascending=False, kind="stable").index
+    picked = list(risky[: (most + 1) // 2])
+    rest = table.drop(index=picked)
+    rest = rest[(rest["size"] > 0) | (rest["risk"] >= AT_RISK)]
+    rest = rest.sort_values(["size", "risk"], ascending=False, kind="stable")
+    return [str(name) for name in (picked + list(rest.index))[:most]]
+
+
+def build_rows(frame: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the table's rows as text, those that move most money first.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Recommendations.
+    anchors : mapping of str to str
+        Per service shown in detail the id of its part of the page.
+    """
+    order = pd.DataFrame({
+        "size": -frame["monthly_saving"].abs(),
+        "service": frame["service_id"].astype(str),
+        "resource": frame["resource"].astype(str),
+    }).sort_values(["size", "service", "resource"], kind="stable").index  # fmt: skip
+    frame = frame.loc[order]
+    ratio = (frame["target"] / frame["current"].where(frame["current"] > 0) - 1.0).to_numpy()
+    saving, risk = frame["monthly_saving"].to_numpy(), frame["risk"].to_numpy()
+    services = [str(name) for name in frame["service_id"]]
+    columns: dict[str, Sequence[Any]] = {
+        "service": services,
+        "anchor": [anchors.get(name) for name in services],
+        "cluster": frame["cluster_id"].astype(str).tolist(),
+        "resource": frame["resource"].tolist(),
+        "unit": frame["unit"].tolist(),
+        "current": [quantity(value) for value in frame["current"]],
+        "target": [quantity(value) for value in frame["target"]],
+        "change": [_change(value) for value in ratio],
+        "bar": _bars(frame),
+        "range": _ranges(frame),
+        "action": frame["action"].tolist(),
+        "sign": [SIGNS.get(name, "") for name in frame["action"]],
+        "finding": frame["finding"].tolist(),
+        "risky": (risk >= AT_RISK).tolist(),
+        "risk": [decimals(value, 1) for value in risk],
+        "level": [risk_level(value) for value in risk],
+        "saving": [money(value) for value in saving],
+        "costs": (saving < 0).tolist(),
+        "spread": _spreads(frame),
+        "exceedance": [percent(value) for value in frame["exceedance"]],
+        "event": [percent(value) for value in frame["event_probability"]],
+        "confidence": [decimals(value, 2) for value in frame["confidence"]],
+        "drivers": [tuple(map(str, told)) for told in frame["drivers"]],
+        "reason": frame["reason"].astype(str).tolist(),
+        "code": frame["reason_code"].astype(str).tolist(),
+        "change_v": _sort_keys(ratio),
+        "risk_v": _sort_keys(risk),
+        "saving_v": _sort_keys(saving),
+        "exceedance_v": _sort_keys(frame["exceedance"].to_numpy()),
+        "event_v": _sort_keys(frame["event_probability"].to_numpy()),
+        "confidence_v": _sort_keys(frame["confidence"].to_numpy()),
+    }
+    names = tuple(columns)
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _change(ratio: float) -> str:
+    """Return a relative change in words, nothing where there is none."""
+    if not isfinite(ratio) or abs(ratio) < 0.0005:
+        return ""
+    if ratio >= 9.995:
+        return f"x {quantity(ratio + 1.0)}"
+    return ("+" if ratio > 0 else "") + percent(ratio)
+
+
+def _spreads(frame: pd.DataFrame) -> list[str]:
+    low, high = frame["monthly_saving_p10"].to_numpy(), frame["monthly_saving_p90"].to_numpy()
+    known = np.isfinite(low) & np.isfinite(high)
+    return [
+        f"{money(a)} to {money(b)}" if is_known else ""
+        for a, b, is_known in zip(low, high, known, strict=True)
+    ]
+
+
+def _ranges(frame: pd.DataFrame) -> list[str]:
+    """Return what a row's bar shows, for readers who do not see it."""
+    cells = [map(quantity, frame[name]) for name in ("lower_bound", "upper_bound")]
+    return [f"coming peak {low} to {high}" for low, high in zip(*cells, strict=True)]
+
+
+def _bars(frame: pd.DataFrame) -> list[dict[str, str] | None]:
+    """Return where a row's bounds, target and request lie on its bar, none if nothing is known."""
+    names = ["lower_bound", "upper_bound", "target", "current"]
+    values = frame[names].to_numpy(dtype=float)
+    values[~np.isfinite(values)] = np.nan
+    top = np.fmax.reduce(values, axis=1, initial=0.0)
+    places = np.clip(values / np.where(top > 0, top, np.nan)[:, None], 0.0, 1.0) * (BAR - 6) + 2
+    places[:, 2] -= 1.5  # the target's mark is three pixels wide
+    return [_bar(line) for line in places]
+
+
+def _bar(places: NDArray[np.float64]) -> dict[str, str] | None:
+    low, high, target, current = ("" if np.isnan(at) else f"{at:.1f}" for at in places)
+    if not (low or high or target or current):
+        return None
+    if not (low and high):
+        low = high = ""
+    return {"low": low, "high": high, "target": target, "current": current}
+
+
+def _sort_keys(values: NDArray[Any]) -> list[str]:
+    """Return what a cell sorts by, empty for NaN, which stays last."""
+    return [f"{value:.6g}" if isfinite(value) else "" for value in values.astype(float)]

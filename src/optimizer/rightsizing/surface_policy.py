@@ -1,0 +1,52 @@
+"""What the policies that ask an exceedance surface share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.rules import Rule
+from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
+
+
+class Surface(Protocol):
+    """Forecasts how likely usage exceeds any level: refitted in a replay, or fitted once."""
+
+    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the surface of the interval after each cutoff."""
+        ...
+
+
+class SurfacePolicy(Rule):
+    """A policy whose requests come from an exceedance surface.
+
+    Parameters
+    ----------
+    knob : str
+        Name of the argument that trades cost against risk.
+    value : float
+        The configured one.
+    frontier : sequence of float
+        Values that span its frontier.
+    surface : Surface, optional
+        The surface to ask; by default one that is refitted in the replay.
+    """
+
+    learns: ClassVar[bool] = True
+
+    def __init__(
+        self, knob: str, value: float, frontier: Sequence[float], surface: Surface | None
+    ) -> None:
+        super().__init__(knob, value, frontier, None)
+        self._surface: Surface = surface or RollingSurface()
+
+    def using(self, surface: Surface) -> Self:
+        """Return the same policy, asking another surface."""
+        other = copy(self)
+        other._surface = surface
+        return other

@@ -1,0 +1,158 @@
+"""Calibrated outlook: depths, counts and promises by hand, and never a look ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optimizer.errors import ConfigError
+from optimizer.rightsizing.depths import (
+    BINS,
+    DEEPEST,
+    NUDGE,
+    count_depths,
+    depths_of,
+    interpolate,
+    share_beyond,
+)
+from optimizer.rightsizing.outlook import Outlook, Ranking
+from optimizer.rightsizing.promises import tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.surface_rolling import Forecast
+from usages import usage_from
+
+N_SERVICES, N_INTERVALS, INTERVAL = 12, 160, 12
+LEVELS = np.geomspace(0.05, 8.0, 48, dtype=np.float32)
+
+
+def forecast_of(scale: np.ndarray, seed: int = 3) -> tuple[np.ndarray, Forecast]:
+    """Return exponential usage, scaled per service, and a forecast that believes in scale 1."""
+    rng = np.random.default_rng(seed)
+    values = rng.exponential(1.0, (N_SERVICES, N_INTERVALS * INTERVAL)) * scale[:, None]
+    cutoffs = np.arange(0, N_INTERVALS * INTERVAL, INTERVAL)
+    shape = (len(cutoffs), N_SERVICES, len(LEVELS))
+    exceedance = np.broadcast_to(np.exp(-LEVELS), shape).astype(np.float32)
+    levels = np.broadcast_to(LEVELS, shape).astype(np.float32)
+    return values.astype(np.float32), Forecast(cutoffs, 60, INTERVAL, levels, exceedance)
+
+
+def test_interpolation_by_hand() -> None:
+    at = np.array([[0.5, 1.5, 9.0, -1.0, np.nan]], dtype=np.float32)
+    places = np.array([[0.0, 1.0, 1.0, 2.0]], dtype=np.float32)
+    values = np.array([[0.0, 10.0, 20.0, 40.0]], dtype=np.float32)
+    # half way to 10; half way from 20 to 40; beyond the ends the ends
+    np.testing.assert_allclose(interpolate(at, places, values), [[5.0, 30.0, 40.0, 0.0, np.nan]])
+
+
+def test_depths_by_hand() -> None:
+    levels = np.array([[1.0, 2.0]], dtype=np.float32)
+    exceedance = np.array([[0.1, 0.01]], dtype=np.float32)
+    wide, depths = depths_of(levels, exceedance)
+    assert wide[0, [0, 1, 2, 6, 9]].tolist() == [0.0, 1.0, 2.0, 4.0, 16.0]
+    # twice the cap is deeper by one, eight times by three
+    expected = [0.0, 1.0 + NUDGE, 2.0 + 2 * NUDGE, 3.0 + 2 * NUDGE, 5.0 + 2 * NUDGE]
+    np.testing.assert_allclose(depths[0, [0, 1, 2, 6, 9]], expected, rtol=1e-5)
+    assert np.isnan(depths_of(levels, np.full_like(levels, np.nan))[1]).all()
+
+
+def test_counts_by_hand() -> None:
+    levels = np.array([[0.0, 1.0, 2.0]], dtype=np.float32)
+    depths = np.array([[0.0, 1.0, 2.0]], dtype=np.float32)
+    coming = np.array([[0.5, 1.5, np.nan, 1.52]], dtype=np.float32)
+    steps, peaks = count_depths(coming, levels, depths)
+    width = DEEPEST / BINS
+    assert {int(b): int(steps[0, b]) for b in np.flatnonzero(steps[0])} == {
+        int(0.5 / width): 1,
+        int(1.5 / width): 2,
+    }
+    assert np.flatnonzero(peaks[0]).tolist() == [int(1.52 / width)]
+    nothing = count_depths(coming, levels, np.full_like(depths, np.nan))
+    assert (nothing[0].sum(), nothing[1].sum()) == (0.0, 0.0)
+
+
+def test_the_share_beyond_pools_own_and_fleet_by_hand() -> None:
+    own, fleet = np.zeros((1, BINS)), np.zeros((1, BINS))
+    own[0, 0], own[0, 100] = 3.0, 1.0
+    fleet[0, 0], fleet[0, 200] = 50.0, 50.0
+    width = DEEPEST / BINS
+    at = np.array([[1.5 * width, 100.5 * width, 150 * width]], dtype=np.float32)
+    # fleet weighs 4 in all: 2 in bin 0, 2 in bin 200; of 8 lie 3 beyond bin 0,
+    # half of bin 100 and bin 200 beyond the second, bin 200 beyond the third
+    found = share_beyond(own, fleet, 4.0, at)
+    np.testing.assert_allclose(found, [[3 / 8, 2.5 / 8, 2 / 8]], rtol=1e-6)
+    word = share_beyond(own, np.zeros_like(fleet), 4.0, np.array([[2.0]], dtype=np.float32))
+    np.testing.assert_allclose(word, [[0.01]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.6])
+def test_promises_and_bounds_hold_for_a_forecast_that_is_wrong(factor: float) -> None:
+    values, found = forecast_of(np.full(N_SERVICES, factor))
+    usage = usage_from(values)
+    outlook = Ranking("10d", "10d", 5.0).outlook(usage, found)
+    asked = found.cutoffs[found.start :]
+    groups = ["a"] * 4 + ["b"] * 8
+    table = tabulate_promises(outlook, usage, asked, INTERVAL, groups)
+    assert table["steps"].tolist() == [100 * 12 * n for n in (12, 4, 8) for _ in range(4)]
+    assert table.loc[table["group"] == "all", "ratio"].between(0.7, 1.3).all()
+    bounds = tabulate_bounds(outlook, usage, asked, INTERVAL, groups)
+    assert bounds["covered"].between(0.86, 0.94).all()
+    assert bounds.loc[0, ["below", "above"]].between(0.02, 0.08).all()
+
+
+def test_a_service_that_differs_from_the_fleet_gets_its_own_promise() -> None:
+    scale = np.ones(N_SERVICES)
+    scale[0] = 3.0
+    values, found = forecast_of(scale)
+    usage = usage_from(values)
+    outlook = Ranking("60d", "10d", 2.0).outlook(usage, found)
+    asked = found.cutoffs[found.start :]
+    alone = ["odd", *["other"] * (N_SERVICES - 1)]
+    table = tabulate_promises(outlook, usage, asked, INTERVAL, alone)
+    ratio = table.set_index(["group", "promised"])["ratio"]
+    assert 0.6 < ratio["odd", 0.05] < 1.4
+    # at its word the forecast would promise exp(-3) and see exp(-1) of the steps: 7 times as many
+    assert 0.5 < ratio["odd", 0.02] < 1.6
+
+
+def test_levels_risk_and_bounds_belong_together() -> None:
+    levels = np.array([[[0.0, 1.0, 2.0, 4.0]]], dtype=np.float32)
+    steps = np.array([[[1.0, 0.5, 0.1, 0.0]]], dtype=np.float32)
+    peaks = np.array([[[1.0, 0.9, 0.3, 0.0]]], dtype=np.float32)
+    outlook = Outlook(levels, steps, peaks)
+    # 0.3 lies half way between 0.5 and 0.1; P95 of the peak at 4 - 2 * 0.05 / 0.3
+    np.testing.assert_allclose(outlook.levels_at((0.3, 0.05)), [[[1.5]], [[3.0]]], rtol=1e-6)
+    np.testing.assert_allclose(outlook.risk(np.array([[1.5]], dtype=np.float32)), [[0.3]])
+    lower, upper = outlook.bounds()
+    np.testing.assert_allclose([lower[0, 0], upper[0, 0]], [0.5, 4 - 0.1 / 0.3], rtol=1e-5)
+
+
+def test_the_outlook_never_reads_its_future() -> None:
+    values, found = forecast_of(np.ones(N_SERVICES))
+    before = Ranking().outlook(usage_from(values), found)
+    cut = 90
+    changed = values.copy()
+    changed[:, found.cutoffs[cut] :] *= 5.0
+    after = Ranking().outlook(usage_from(changed), found)
+    kept = cut - found.start + 1
+    for name in ("levels", "exceedance", "peak_exceedance"):
+        one, other = getattr(before, name), getattr(after, name)
+        np.testing.assert_array_equal(one[:kept], other[:kept])
+    assert not np.array_equal(before.exceedance[kept:], after.exceedance[kept:])
+
+
+def test_what_is_unknown_has_no_outlook() -> None:
+    values, found = forecast_of(np.ones(N_SERVICES))
+    exceedance = found.exceedance.copy()
+    exceedance[:, 2] = np.nan
+    outlook = Ranking().outlook(usage_from(values), replace(found, exceedance=exceedance))
+    lower, upper = outlook.bounds()
+    for told in (lower, upper, outlook.levels_at((0.01,))[0]):
+        assert np.isnan(told[:, 2]).all()
+        assert not np.isnan(np.delete(told, 2, axis=1)).any()
+
+
+@pytest.mark.parametrize("wrong", [{"prior": 0.0}, {"halflife": "long"}, {"fleet_halflife": "0h"}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"policy\.ranking\."):
+        Ranking(**wrong)  # type: ignore[arg-type]
