@@ -259,6 +259,8 @@ def tell_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:
 
 def _tell_change(row: pd.Series[Any]) -> str:
     """Return a policy against the best rule beside it, with the interval."""
+    if not row["best_rule"]:
+        return "and no rule beside it keeps it"
     return (
         f"{row['change']:+.1%} [{row['lower']:+.1%}, {row['upper']:+.1%}] "
         f"against {row['best_rule']}, the best rule beside it"

@@ -59,6 +59,11 @@ SHOWN = {
     "Brier skill": ("brier_skill", "+.1%"),
 }
 """Column heads of the table, with the figure and its format; skills against the best baseline."""
+LABELS = {
+    "steps": "share of {resource} steps above a level within {interval}",
+    "peak": "whether the {resource} peak of {interval} is above a level",
+}
+PROMISED = {"steps": "steps above the promised level", "peak": "peaks above the promised level"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ class SurfaceResult:
         """Return promised against realised exceedance, recalibrated and raw."""
         told = {"recalibrated": self.answer.forecast, RAW: self.answer.raw}
         return {
-            name: realise(self.usage, found, self.test, promises) for name, found in told.items()
+            name: realise(self.usage, found, self.test, promises, self.trained.model.outcome)
+            for name, found in told.items()
         }
 
 
@@ -196,7 +202,8 @@ def describe_surface(config: ExperimentConfig, results: list[SurfaceResult]) -> 
     return {
         "target": config.choices["target"],
         "data": config.choices["data"],
-        "label": f"share of {target['resource']} steps above a level within {target['interval']}",
+        "label": LABELS[newest.trained.model.outcome].format(**target),
+        "promised": PROMISED[newest.trained.model.outcome],
         "metric": metric,
         "higher_is_better": SURFACE_METRIC[1] > 0,
         "n_features": len(newest.answer.table.names),
@@ -281,7 +288,7 @@ def show_surface(config: ExperimentConfig, record: dict[str, Any], output: Path)
         (f"{one['promised']:.1%}", f"{one['realised']:.2%}", f"{other['realised']:.2%}")
         for one, other in zip(kept["recalibrated"], kept[RAW], strict=True)
     ]
-    show_table("steps above the promised level", ("promised", "realised", "raw"), promises)
+    show_table(record["promised"], ("promised", "realised", "raw"), promises)
     rows, change = record["rows"]["test"], record["difference"]
     low, high = change["log_loss_change_lower"], change["log_loss_change_upper"]
     say(

@@ -194,11 +194,12 @@ def replay(
 def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
     """Return the calibrated outlook at every cutoff of a replay."""
     from optimizer.rightsizing.outlook import Ranking
-    from optimizer.rightsizing.surface_rolling import RollingSurface
+    from optimizer.rightsizing.surface_rolling import ROLLING
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
-    return Ranking().outlook(usage, RollingSurface().forecast(usage, rules.cutoffs(usage)))
+    surface = ROLLING[config.backtest.resource]
+    return Ranking().outlook(usage, surface.forecast(usage, rules.cutoffs(usage)))
 
 
 @task(name="predict-events", cache_policy=NO_CACHE)

@@ -33,6 +33,7 @@ NODES = (
     "policy",
     "recommend",
     "patches",
+    "feedback",
 )
 """Keys of one component each."""
 OPTIONAL = ("search", "prices")

@@ -106,6 +106,8 @@ class ExperimentConfig:
         ``_target_`` and arguments of the price catalogue; empty without one.
     recommend, patches : dict
         ``_target_`` and arguments of what turns requests into recommendations and patches.
+    feedback : dict
+        ``_target_`` and arguments of what `flows/feedback.py` simulates.
     backtest : Backtest
         What `flows/backtest.py` replays.
     trial : Trial
@@ -132,6 +134,7 @@ class ExperimentConfig:
     prices: dict[str, Any] = field(default_factory=dict)
     recommend: dict[str, Any] = field(default_factory=dict)
     patches: dict[str, Any] = field(default_factory=dict)
+    feedback: dict[str, Any] = field(default_factory=dict)
     backtest: Backtest = field(default_factory=Backtest)
     trial: Trial = field(default_factory=Trial)
     seed: int = 7

@@ -12,7 +12,7 @@ from optimizer.columns import SERVICE, TIMESTAMP
 from optimizer.evaluation import bootstrap
 from optimizer.evaluation.forecast_metrics import pinball_rows
 from optimizer.evaluation.settings import Evaluation
-from optimizer.rightsizing.surface_evaluation import log_losses
+from optimizer.rightsizing.surface_baselines import log_losses
 
 Row = tuple[str, ...]
 

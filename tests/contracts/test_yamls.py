@@ -18,7 +18,7 @@ from optimizer.targets.base import ShareBaseline
 
 GROUPS = (
     "data", "quality", "target", "split", "model", "imbalance", "evaluation", "policy", "prices",
-    "recommend", "patches",
+    "recommend", "patches", "feedback",
 )  # fmt: skip
 CHOICES = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF_DIR / group).glob("*.yaml"))

@@ -14,7 +14,7 @@ import pytest
 from optimizer.config import build, load_config
 from optimizer.errors import ConfigError, InsufficientHistoryError
 from optimizer.io.registry import Version, load_trained
-from optimizer.rightsizing.surface_evaluation import log_losses
+from optimizer.rightsizing.surface_baselines import log_losses
 from optimizer.rightsizing.surface_trained import TrainedSurface
 
 DATA = ["data.n_services=8", "data.n_clusters=2", "data.days=30"]

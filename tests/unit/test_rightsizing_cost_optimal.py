@@ -14,13 +14,13 @@ from optimizer.rightsizing.budget_optimal import BudgetOptimal
 from optimizer.rightsizing.cost_optimal import CostOptimal, choose_levels
 from optimizer.rightsizing.historical_cost import SHORTFALL
 from optimizer.rightsizing.kill_optimal import KillOptimal
-from optimizer.rightsizing.outlook import Outlook, Ranking
 from optimizer.rightsizing.quantile import Quantile
 from optimizer.rightsizing.surface import expected_shortfall
 from optimizer.rightsizing.surface_outcomes import count_hits
 from optimizer.rightsizing.surface_promise import boldest
 from optimizer.rightsizing.surface_recalibration import Recalibration, levels_at
-from optimizer.rightsizing.surface_rolling import RollingSurface
+from optimizer.rightsizing.surface_rolling import ROLLING as ROLLING_BY_RESOURCE
+from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
 
 DAY = 24
 ROLLING = RollingSurface(
@@ -113,20 +113,30 @@ def test_more_lambda_never_lowers_a_request(w: float) -> None:
     np.testing.assert_array_equal(chosen[0], levels[..., 0])
 
 
-def test_the_cheapest_request_weighs_a_kill_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheapest_request_weighs_a_kill_by_hand() -> None:
     usage = fleet(1, 3)
-    levels = np.array([[[0.0, 20.0, 40.0, 84.0]]], dtype=np.float32)
+    levels = np.array([[[0.01, 20.0, 40.0, 84.0]]], dtype=np.float32)
     peaks = np.array([[[1.0, 0.4, 0.05, 0.0]]], dtype=np.float32)
 
-    def outlook(*_: object) -> Outlook:
-        return Outlook(levels, np.zeros_like(peaks), peaks)
+    class Given:
+        def forecast(self, usage: Usage, cutoffs: np.ndarray) -> Forecast:
+            return Forecast(cutoffs, 0, 6, levels, peaks)
 
-    monkeypatch.setattr(Ranking, "outlook", outlook)
-    policy = KillOptimal(surface=ROLLING)
     # the cap is 1.05 * 80 = 84: cost 0, 0.238, 0.476 and 1; with λ = 0.3 and risk 0.3, 0.358,
     # 0.491, 1; with λ = 0.5 risk 0.5, 0.438, 0.501; λ = 1 gives 0.638 and 0.526; λ = 20 1.0
-    found = policy.request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
-    assert found[:, 0, 0].tolist() == [0.0, 20.0, 40.0, 84.0]
+    found = KillOptimal(surface=Given()).request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
+    np.testing.assert_allclose(found[:, 0, 0], [0.01, 20.0, 40.0, 84.0])
+
+
+def test_memory_is_asked_of_a_surface_that_learned_peaks() -> None:
+    assert ROLLING_BY_RESOURCE["memory"].surface == {"outcome": "peak"}
+    memory = replace(fleet(12, 14), resource="memory")
+    cutoffs = np.arange(12 * DAY, 13 * DAY, 6)
+    rolling = replace(ROLLING, surface={**ROLLING.surface, "outcome": "peak"}, recalibration=None)
+    steps = replace(ROLLING, recalibration=None)
+    peaks, shares = (one.forecast(memory, cutoffs).exceedance for one in (rolling, steps))
+    known = ~np.isnan(peaks)
+    assert np.mean(peaks[known]) > 1.2 * np.mean(shares[known])  # any step of six, not each
 
 
 def test_what_is_unknown_stays_unknown() -> None:

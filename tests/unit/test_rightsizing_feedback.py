@@ -459,4 +459,4 @@ def test_plot_draws_every_policy_from_one_hundred_percent() -> None:
         100 * naive.rounds["request"].iloc[-1] / naive.rounds["request"].iloc[0],
     )
     assert lower.get_xlabel() == "Round"
-    assert len(plot_feedback(naive).axes[0].lines) == 2
+    assert len(plot_feedback({"krr": naive}, {"krr": naive}).axes[0].lines) == 3

@@ -18,6 +18,7 @@ from optimizer.rightsizing.surface_outcomes import count_hits
 from optimizer.rightsizing.surface_rolling import candidate_levels
 from optimizer.rightsizing.surface_rows import (
     draw_levels,
+    exceeding_peak,
     exceeding_share,
     past_exceedance,
     request_bounds,
@@ -198,6 +199,9 @@ def test_outcomes_by_hand() -> None:
     share = exceeding_share(usage, 1, 4, levels)
     assert share[0].tolist() == [0.75, 0.5]
     assert np.isnan(share[1]).all()  # a quarter of the interval was observed
+    peak = exceeding_peak(usage, 1, 4, np.array([[1.0, 4.0], [1.0, 4.0]], dtype=np.float32))
+    assert peak[0].tolist() == [1.0, 0.0]
+    assert np.isnan(peak[1]).all()
     hits, steps = count_hits(usage, np.array([1]), 4, np.array([[[2.5, np.nan]]], dtype=np.float32))
     assert hits.tolist() == [[[2, 0]]]
     assert steps.tolist() == [[4, 0]]

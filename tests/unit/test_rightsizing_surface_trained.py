@@ -19,19 +19,22 @@ from optimizer.experiment import build_components
 from optimizer.promotion import surface_beats_baseline, surface_beats_champion
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.cost_optimal import CostOptimal
-from optimizer.rightsizing.surface_evaluation import (
+from optimizer.rightsizing.surface_baselines import (
     DecayedShare,
     FleetShare,
+    PastPeaks,
     SamePartOfDay,
+    log_losses,
+)
+from optimizer.rightsizing.surface_evaluation import (
     Scored,
     frame_scored,
-    log_losses,
     measure,
     plot_promises,
     score_answer,
 )
 from optimizer.rightsizing.surface_features import describe
-from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface, realise
+from optimizer.rightsizing.surface_rolling import ROLLING, Forecast, RollingSurface, realise
 from optimizer.rightsizing.surface_rows import level_rows
 from optimizer.rightsizing.surface_trained import (
     Cases,
@@ -245,6 +248,18 @@ def test_same_part_of_day_by_hand() -> None:
     assert found[0, 0, 0] == pytest.approx(3 / 42)
 
 
+def test_past_peaks_by_hand() -> None:
+    # two days in intervals of HELD steps; one step above 2 in each of two of the intervals
+    values = np.ones((1, 2 * DAY), dtype=np.float32)
+    values[0, [1, HELD + 2]] = 3.0
+    found = PastPeaks(2).exceedance(cases_of(usage_from(values), 2 * DAY, [[2.0, 5.0]]))
+    number = 2 * DAY // HELD
+    assert found[0, 0].tolist() == pytest.approx([2 / number, 1e-4])
+    assert PastPeaks(1).exceedance(cases_of(usage_from(values), 2 * DAY, [[2.0, 5.0]]))[
+        0, 0, 0
+    ] == pytest.approx(1e-4)
+
+
 def test_fleet_share_by_hand() -> None:
     usage = usage_from([[1.0] * 48 + [3.0] * 3 + [1.0] * 3, [10.0] * 54])
     # ratios to p99 7d, here the usual usage: 0.5, 2 of the first, 0.5, 2 of the second
@@ -261,6 +276,7 @@ def test_fleet_share_by_hand() -> None:
         (lambda: DecayedShare("5h"), "model.halflife"),
         (lambda: FleetShare("p42"), "model.reference"),
         (lambda: FleetShare(bins=1), "model.bins"),
+        (lambda: PastPeaks(0), "model.days"),
     ],
 )
 def test_baselines_refuse(make: Callable[[], object], key: str) -> None:
@@ -408,13 +424,15 @@ def test_wrong_settings_are_told_before_any_data_is_read(overrides: list[str], t
         build_components(load_config(["features=minimal", "target=exceedance", *overrides]))
 
 
-def test_yaml_gives_the_defaults_of_the_surface_and_memory_differs_in_the_resource() -> None:
+def test_yaml_gives_the_defaults_of_the_surface_and_memory_learns_peaks() -> None:
     cpu, memory = (
         build_components(load_config(["features=minimal", f"target={name}"])).target
         for name in ("exceedance", "exceedance_memory")
     )
     assert isinstance(cpu, Exceedance)
-    assert memory == replace(cpu, resource="memory")
+    peaks = {**cpu.surface, "outcome": "peak"}
+    assert memory == replace(cpu, resource="memory", surface=peaks, recalibration=None)
+    assert memory.surface["outcome"] == ROLLING["memory"].surface["outcome"]
     rolling = cpu.rolling()
     assert replace(rolling, surface={}) == RollingSurface()
     model, known = rolling.surface, RollingSurface().surface

@@ -42,7 +42,7 @@ class Advice:
     clipped_above : float
         Share of a week's steps at the limit from which usage says too little of demand.
     stale_after : str
-        A service silent for longer gets no recommendation.
+        A service silent for as long gets no recommendation.
     scale_out : str, optional
         Pattern of the ids of services that run in replicas.
     replica_step : float
@@ -92,6 +92,13 @@ class Advice:
         steps = count_steps(parse_duration(self.history, "recommend.history"), usage.step)
         number = min(steps, usage.n_steps - 1) // interval
         return usage.n_steps - interval * np.arange(number, -1, -1, dtype=np.int64)
+
+    def clipped(self, usage: Usage) -> BoolArray:
+        """Return which services' usage of the last week is clipped at the present request."""
+        newest = _part(usage, count_steps(pd.Timedelta(days=7), usage.step))
+        share = clipped_share(newest, usage.capacity[:, None])
+        clipped: BoolArray = share > self.clipped_above
+        return clipped
 
     def grade(self, exceedance: FloatArray) -> FloatArray:
         """Return the risk of exceedances: 0 at none, 1 to 4 at the bands, linear in between."""
@@ -159,9 +166,8 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
     week, fortnight = (count_steps(pd.Timedelta(days=n), usage.step) for n in (7, 14))
     stale = parse_duration(settings.stale_after, "recommend.stale_after")
     silent = _steps_since(usage) >= count_steps(stale, usage.step)
-    newest = _part(usage, week)
-    clipped = clipped_share(newest, current[:, None]) > settings.clipped_above
-    mean = _mean(newest.values)
+    clipped = settings.clipped(usage)
+    mean = _mean(_part(usage, week).values)
     target = np.where(clipped, np.fmax(case.target, current), case.target)
     change = target / current - 1.0
     codes = np.select(
@@ -197,7 +203,7 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
             "finding": verdict["finding"].to_numpy(),
             "exceedance": exceedance,
             "risk": settings.grade(exceedance),
-            "confidence": np.mean(~np.isnan(_part(usage, fortnight).values), axis=1),
+            "confidence": np.sum(~np.isnan(_part(usage, fortnight).values), axis=1) / fortnight,
             "drivers": pd.Series(list(case.drivers), dtype=object),
             "reason_code": codes,
             "reason": tell_reasons(codes, usage, current, target, exceedance, settings.stale_after),

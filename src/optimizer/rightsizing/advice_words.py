@@ -11,7 +11,7 @@ from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import CPU, Usage
 
 SENTENCES = {
-    "silent": "{name} has not been observed for more than {stale}: nothing can be recommended.",
+    "silent": "{name} has not been observed for {stale} or longer: nothing can be recommended.",
     "history_too_short": (
         "{name} was observed for {days:.1f} days only, which is too short: at least 1 day is "
         "needed."
@@ -64,6 +64,7 @@ def tell_reasons(
     """
     name, unit = ("CPU", "cores") if usage.resource == CPU else ("Memory", "GiB")
     days = np.sum(~np.isnan(usage.values), axis=1) * (usage.step.total_seconds() / 86400.0)
+    days = np.floor(10.0 * days + 1e-9) / 10.0  # 23 hours are not 1.0 days
     rows: Iterable[tuple[str, float, float, float, float]] = zip(
         codes.tolist(), current.tolist(), target.tolist(), exceedance.tolist(), days.tolist(),
         strict=True,
@@ -80,4 +81,9 @@ def tell_reasons(
 def _tell_share(share: float) -> str:
     if np.isnan(share):
         return "an unknown share"
-    return "less than 0.01 %" if share < 1e-4 else f"{100 * share:.2g} %"
+    return "less than 0.01 %" if share < 1e-4 else tell_percent(share)
+
+
+def tell_percent(share: float) -> str:
+    """Return a share in [0, 1] as a percentage of two digits; 1 is ``100 %``, not ``1e+02 %``."""
+    return f"{100 * share:.0f} %" if share > 0.99 else f"{100 * share:.2g} %"

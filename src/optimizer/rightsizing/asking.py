@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.rightsizing.advice import Advice, ResourceCase
 from optimizer.rightsizing.base import Policy, Usage
-from optimizer.rightsizing.censoring import clipped_share, uncensor
+from optimizer.rightsizing.censoring import uncensor
 from optimizer.rightsizing.explanation import explain_targets
 from optimizer.rightsizing.outlook import Ranking
 from optimizer.rightsizing.replay import Replay, bound_requests
@@ -77,21 +77,24 @@ def ask_policy(
     Notes
     -----
     Where usage is clipped at the limit it is a lower bound of demand; such services are asked for
-    with :func:`~optimizer.rightsizing.censoring.uncensor`. Bounds and risk are of usage as
-    observed.
+    with :func:`~optimizer.rightsizing.censoring.uncensor` as well, and the higher request counts:
+    a learned policy may ask for less where usage was higher. The cap of a request is that of
+    uncensored usage, else no clipped service could ever grow by more than the headroom. Bounds
+    and risk are of usage as observed.
     """
     usage = usage_of(panel, surface.resource)
     interval = surface.interval // usage.step
     cutoffs = settings.cutoffs(usage, interval)
-    limits = usage.capacity[:, None]
-    clipped = clipped_share(usage, limits) > settings.clipped_above
-    freed = uncensor(usage, np.where(clipped[:, None], limits, np.inf)) if clipped.any() else usage
     answer = surface.answer(usage, cutoffs)
-    told = answer.forecast if freed is usage else surface.forecast(freed, cutoffs)
-    own = policy.using(_Told(told))
-    raw = own.request(freed, cutoffs, (own.setting,))[0]
-    past = bound_requests(raw, usage, cutoffs, floor=replay.floor, headroom=replay.headroom)
-    outlook = Ranking().outlook(usage, answer.forecast).newest
+    forecast = answer.forecast
+    raw = _ask(policy, forecast, usage, cutoffs)
+    clipped, freed = settings.clipped(usage), usage
+    if clipped.any():
+        freed = uncensor(usage, np.where(clipped, usage.capacity, np.inf)[:, None])
+        more = _ask(policy, surface.forecast(freed, cutoffs), freed, cutoffs)
+        raw = np.where(clipped, np.fmax(raw, more), more)
+    past = bound_requests(raw, freed, cutoffs, floor=replay.floor, headroom=replay.headroom)
+    outlook = Ranking().outlook(usage, forecast).newest
     table = answer.table.part(cutoffs[-1:])
     case = ResourceCase(
         usage=usage,
@@ -104,6 +107,11 @@ def ask_policy(
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
     return Asked(case, past, moments, surface.interval)
+
+
+def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
+    own = policy.using(_Told(told))
+    return own.request(usage, cutoffs, (own.setting,))[0]
 
 
 def newest_clusters(panel: Panel) -> tuple[str, ...]:

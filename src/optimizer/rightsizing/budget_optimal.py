@@ -62,6 +62,6 @@ class BudgetOptimal(SurfacePolicy):
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each budget, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._surface.forecast(usage, cutoffs)
+        found = self._forecast(usage, cutoffs)
         tried = choose_levels(found.levels, found.exceedance, PRICES.tolist(), self._w)
         return keep_promises(usage, found, tried, knobs, self._memory)

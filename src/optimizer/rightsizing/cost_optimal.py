@@ -80,7 +80,7 @@ class CostOptimal(SurfacePolicy):
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._surface.forecast(usage, cutoffs)
+        found = self._forecast(usage, cutoffs)
         part = slice(found.start, None)
         return choose_levels(found.levels[part], found.exceedance[part], knobs, self._w)
 

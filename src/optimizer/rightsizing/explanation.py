@@ -7,14 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from optimizer.features.panel import FloatArray
+from optimizer.rightsizing.advice_words import tell_percent
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.surface import ExceedanceSurface
 from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES, SurfaceTable
 
-PLAIN = ("observed", "age", "since", "sin", "cos")
-"""First words of the features that are neither ratios nor shares."""
-SHARES = ("idle", "low", "high", "last peak's rank")
+PLAIN = ("sin ", "cos ")
+"""First words of the features that are neither ratios, shares nor times."""
+SHARES = ("idle", "low", "high", "observed", "last peak's rank")
 """First words of those that are shares of steps."""
+TIMES = ("age", "since")
+"""First words of those that are log(1 + steps)."""
 
 
 def explain_targets(
@@ -71,6 +74,8 @@ def input_names(table: SurfaceTable) -> list[Callable[[float], str]]:
 def _tell_feature(name: str) -> Callable[[float], str]:
     if name.startswith(SHARES):
         return _tell_share(f"{name} steps" if " " in name and "rank" not in name else name)
+    if name.startswith(TIMES):
+        return lambda value: f"{name} = {np.expm1(value):.0f} steps"
     if name.startswith(PLAIN):
         return lambda value: f"{name} = {value:.3g}"
     if name == "p99 7d":
@@ -85,4 +90,4 @@ def _tell_ratio(text: str) -> Callable[[float], str]:
 
 
 def _tell_share(text: str) -> Callable[[float], str]:
-    return lambda value: f"{text} = {'?' if np.isnan(value) else f'{100 * value:.2g} %'}"
+    return lambda value: f"{text} = {'?' if np.isnan(value) else tell_percent(value)}"

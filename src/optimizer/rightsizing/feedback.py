@@ -127,10 +127,8 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     for ``censoring`` are all rounds under limits, never the free demand before them.
     """
     serving = serving or Serving()
-    require_count("feedback.rounds", rounds, 2, fix=12)
-    require_choice("feedback.capacity", capacity, (TODAY, LIMIT))
-    require_between("feedback.step", step, 0.0, 1.0, fix=1.0, open_low=True)
-    _require_lost(demand.resource, serving.carried)
+    require_possible(rounds, capacity, step)
+    require_lost(demand.resource, serving.carried)
     schedule = _schedule(demand, rounds, every, window, repeat=repeat)
     told = serving.share(demand.capacity)
     past = Past.free(schedule.before(demand), serving.autoscaler.least)
@@ -169,7 +167,14 @@ def _schedule(demand: Usage, rounds: int, every: str, window: str, *, repeat: bo
     return Schedule(hold, length, demand.n_steps - least + (0 if repeat else 1), repeat)
 
 
-def _require_lost(resource: str, carried: float) -> None:
+def require_possible(rounds: int, capacity: str, step: float) -> None:
+    """Raise a ConfigError unless the settings of :func:`simulate_feedback` are in range."""
+    require_count("feedback.rounds", rounds, 2, fix=12)
+    require_choice("feedback.capacity", capacity, (TODAY, LIMIT))
+    require_between("feedback.step", step, 0.0, 1.0, fix=1.0, open_low=True)
+
+
+def require_lost(resource: str, carried: float) -> None:
     """Raise a ConfigError if memory is to be carried over: a killed step does not come back."""
     if resource == MEMORY and carried > 0.0:
         raise ConfigError(

@@ -5,36 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from optimizer.evaluation.plots_style import DASHES, GREY, SERIES, legend_outside, new_figure
+from optimizer.evaluation.plots_style import GREY, SERIES, legend_outside, new_figure
 from optimizer.rightsizing.feedback import FeedbackResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MARKERS = "osD^vPX*<"
+"""Of the policies, in the order of their colours: colour never carries the meaning alone."""
 
-def plot_feedback(found: FeedbackResult | Mapping[str, FeedbackResult]) -> Figure:
+
+def plot_feedback(
+    found: Mapping[str, FeedbackResult], untreated: Mapping[str, FeedbackResult] | None = None
+) -> Figure:
     """Return the total request and the unmet demand of every round, one line per policy.
 
     Parameters
     ----------
-    found : FeedbackResult or mapping
-        One result, or several by the name of their policy.
+    found : mapping
+        Results by the name of their policy, drawn solid.
+    untreated : mapping, optional
+        The same without treating clipped usage, dashed in the policy's colour.
     """
-    results = {"": found} if isinstance(found, FeedbackResult) else found
     figure, (upper, lower) = new_figure(2, width=9.5, height=7.0)
-    for index, (name, one) in enumerate(results.items()):
-        rounds = one.rounds
-        request = 100 * rounds["request"] / rounds["request"].iloc[0]
-        for axis, share in ((upper, request), (lower, 100 * rounds["unmet_share"])):
-            axis.plot(
-                rounds["round"],
-                share,
-                color=SERIES[index % len(SERIES)],
-                linestyle=DASHES[index % len(DASHES)],
-                marker="o",
-                markersize=3,
-                label=name or one.resource,
-            )
+    looks = {name: index for index, name in enumerate(found)}
+    for results, line, ending in ((found, "-", ""), (untreated or {}, "--", ", untreated")):
+        for name, one in results.items():
+            rounds, look = one.rounds, looks[name]
+            request = 100 * rounds["request"] / rounds["request"].iloc[0]
+            for axis, share in ((upper, request), (lower, 100 * rounds["unmet_share"])):
+                axis.plot(
+                    rounds["round"],
+                    share,
+                    color=SERIES[look % len(SERIES)],
+                    linestyle=line,
+                    marker=MARKERS[look % len(MARKERS)],
+                    markersize=4,
+                    label=f"{name}{ending}",
+                )
     upper.axhline(100.0, color=GREY, linewidth=0.8)
     upper.set(
         title="Requests applied round after round: level is settled, falling is a spiral",

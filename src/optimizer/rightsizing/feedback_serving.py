@@ -50,12 +50,12 @@ class HorizontalAutoscaler:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        require_between("autoscaler.target", self.target, 0.0, 1.0, fix=0.8, open_low=True)
-        require_between("autoscaler.tolerance", self.tolerance, 0.0, fix=0.1)
-        parse_duration(self.cooldown, "autoscaler.cooldown")
-        require_count("autoscaler.least", self.least, 1, fix=1)
-        require_count("autoscaler.most", self.most, self.least, fix=max(10, self.least))
-        require_choice("autoscaler.sizes", self.sizes, (SERVICE, REPLICA))
+        require_between("feedback.autoscaler.target", self.target, 0.0, 1.0, fix=0.8, open_low=True)
+        require_between("feedback.autoscaler.tolerance", self.tolerance, 0.0, fix=0.1)
+        parse_duration(self.cooldown, "feedback.autoscaler.cooldown")
+        require_count("feedback.autoscaler.least", self.least, 1, fix=1)
+        require_count("feedback.autoscaler.most", self.most, self.least, fix=max(10, self.least))
+        require_choice("feedback.autoscaler.sizes", self.sizes, (SERVICE, REPLICA))
 
     def desired(self, replicas: Counts, utilisation: Floats) -> Counts:
         """Return ceil(replicas * utilisation / target), within bounds; NaN changes nothing.
@@ -180,7 +180,9 @@ class Serving:
         -----
         Replicas of step t depend on steps before t.
         """
-        hold = count_steps(parse_duration(self.autoscaler.cooldown, "autoscaler.cooldown"), step)
+        hold = count_steps(
+            parse_duration(self.autoscaler.cooldown, "feedback.autoscaler.cooldown"), step
+        )
         observed = np.empty(demand.T.shape)
         capacity, replicas = np.empty_like(observed), np.empty(observed.shape, dtype=np.int64)
         running, backlog, quiet = state.replicas, state.backlog, state.quiet

@@ -11,7 +11,6 @@ from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.history import request_caps
-from optimizer.rightsizing.outlook import Ranking
 from optimizer.rightsizing.replay import HEADROOM
 from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
 
@@ -31,40 +30,38 @@ class KillOptimal(SurfacePolicy):
         What a kill costs, in intervals of the whole capacity, > 0; a higher one never lowers a
         request.
     surface : Surface, optional
-        The surface and its schedule.
-    ranking : Ranking, optional
-        How past peaks are weighed.
+        A surface that has learned peaks, as that of memory by default has.
     sweep : sequence of float
         Values of λ that span the frontier.
 
     Notes
     -----
     At a cutoff: features before it, a model of intervals that ended before the refit that serves
-    it, and outcomes of intervals that ended by then.
+    it.
     """
 
     def __init__(
         self,
         lambda_: float = 10.0,
         surface: Surface | None = None,
-        ranking: Ranking | None = None,
         sweep: Sequence[float] = SWEEP,
     ) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=10.0, open_low=True)
         super().__init__("lambda_", lambda_, sweep, surface)
-        self._ranking = ranking or Ranking()
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._ranking.outlook(usage, self._surface.forecast(usage, cutoffs))
-        cost = found.levels / request_caps(usage, cutoffs, HEADROOM)[..., None]
-        unknown = np.isnan(found.peak_exceedance[..., -1])
-        risk = np.where(unknown[..., None], np.float32(0.0), found.peak_exceedance)
+        found = self._forecast(usage, cutoffs)
+        part = slice(found.start, None)
+        levels, risk = found.levels[part], found.exceedance[part]
+        cost = levels / request_caps(usage, cutoffs, HEADROOM)[..., None]
+        unknown = np.isnan(risk[..., -1])
+        known = np.where(unknown[..., None], np.float32(0.0), risk)
         out = np.empty((len(knobs), *unknown.shape), dtype=np.float32)
         for i, value in enumerate(knobs):
-            best = np.argmin(cost + np.float32(value) * risk, axis=-1)[..., None]
-            chosen = np.take_along_axis(found.levels, best, axis=-1)[..., 0]
+            best = np.argmin(cost + np.float32(value) * known, axis=-1)[..., None]
+            chosen = np.take_along_axis(levels, best, axis=-1)[..., 0]
             out[i] = np.where(unknown, np.float32(np.nan), chosen)
         return out

@@ -60,5 +60,5 @@ class Quantile(SurfacePolicy):
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
-        found = self._surface.forecast(usage, cutoffs)
+        found = self._forecast(usage, cutoffs)
         return self._ranking.outlook(usage, found).levels_at(tuple(knobs)) * self._margin

@@ -79,8 +79,8 @@ def split_services(
         )
     known = bare[bare["unit"] != SHARE]
     wide = known.pivot_table(index=SERVICE, columns="resource", values="target", dropna=False)
-    names = [name for name in (CPU, MEMORY) if name in wide]
-    wide = wide.reindex(list(chosen))[names]
+    names = [CPU, *(name for name in (MEMORY,) if name in wide)]
+    wide = wide.reindex(index=list(chosen), columns=names)  # no known CPU: no split
     rows = [cpu.services.index(name) for name in chosen]
     typical = np.zeros(wide.shape)
     typical[:, 0] = np.nan_to_num(_percentile(cpu.values[rows], 0.5))

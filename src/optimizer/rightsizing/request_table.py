@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,16 @@ def write_requests(frames: Iterator[pd.DataFrame], path: Path) -> None:
     import pyarrow.parquet as pq
 
     draft = path.with_suffix(".draft")
-    first = pa.Table.from_pandas(next(frames), preserve_index=False)
-    with pq.ParquetWriter(draft, first.schema) as writer:
-        writer.write_table(first)
-        for frame in frames:
-            writer.write_table(pa.Table.from_pandas(frame, first.schema, preserve_index=False))
-    draft.replace(path)
+    first = next(frames)
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
+    for i, field in enumerate(schema):
+        if pa.types.is_dictionary(field.type):  # a later policy may have more settings
+            wide = pa.dictionary(pa.int32(), field.type.value_type)
+            schema = schema.set(i, field.with_type(wide))
+    try:
+        with pq.ParquetWriter(draft, schema) as writer:
+            for frame in chain([first], frames):
+                writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -8,10 +8,11 @@ import numpy as np
 
 from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray
-from optimizer.ranges import require_between, require_count
+from optimizer.ranges import require_between, require_choice, require_count
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES, SurfaceTable
 from optimizer.rightsizing.surface_rows import (
+    OUTCOMES,
     LevelRows,
     assemble,
     draw_levels,
@@ -43,6 +44,9 @@ class ExceedanceSurface:
         Least level, in the resource's unit.
     calendar : bool
         Whether the time of day and week are inputs: only where the clock is real.
+    outcome : str
+        ``"steps"``: P(a step uses more than the level). ``"peak"``: P(any step does), for memory,
+        where one step kills.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class ExceedanceSurface:
         max_rows: int = 60_000,
         floor: float = 0.01,
         calendar: bool = False,
+        outcome: str = "steps",
     ) -> None:
         for name, count, least, fix in (
             ("rounds", rounds, 1, 300),
@@ -83,6 +88,7 @@ class ExceedanceSurface:
         ):
             require_between(f"surface.{name}", share, 0.0, 1.0, fix=0.05, open_low=True)
         require_between("surface.lambda_l2", lambda_l2, 0.0, fix=5.0)
+        require_choice("surface.outcome", outcome, OUTCOMES)
         require_between("surface.floor", floor, 0.0, fix=0.01, open_low=True)
         self.rounds = rounds
         self.learning_rate = learning_rate
@@ -94,6 +100,7 @@ class ExceedanceSurface:
         self.max_rows = max_rows
         self.floor = floor
         self.calendar = calendar
+        self.outcome = outcome
         self._threads = 1
         self._booster: Any = None
 
@@ -101,7 +108,7 @@ class ExceedanceSurface:
         """Return levels drawn for a table, and their outcomes."""
         bounds = request_bounds(usage, table.cutoffs, self.floor)
         levels = draw_levels(table, bounds, self.levels_per_row, seed)
-        return level_rows(usage, table, interval, levels)
+        return level_rows(usage, table, interval, levels, self.outcome)
 
     def fit(
         self, table: SurfaceTable, rows: LevelRows, seed: int = 0, threads: int = 1

@@ -11,15 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.columns import SERVICE, TIMESTAMP
-from optimizer.durations import count_steps, format_duration
+from optimizer.durations import format_duration
 from optimizer.errors import TargetError
 from optimizer.evaluation import bootstrap
 from optimizer.evaluation.settings import Evaluation
 from optimizer.features.panel import FloatArray
-from optimizer.ranges import require_choice, require_count
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.surface_features import HALFLIVES, REFERENCES
-from optimizer.rightsizing.surface_history import DecayedPast
+from optimizer.rightsizing.surface_baselines import FloatVector, log_losses
 from optimizer.rightsizing.surface_rolling import multiply
 from optimizer.rightsizing.surface_trained import (
     Answer,
@@ -33,118 +31,10 @@ from optimizer.targets.base import ShareBaseline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FloatVector = NDArray[np.float64]
-LEAST = 1e-4
-"""No forecast counts as surer than this: the log loss of a certainty that fails is endless."""
-FLOORS = (LEAST, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""Margins that a baseline chooses from."""
 PROMISES = (0.005, 0.01, 0.02, 0.05)
 """Shares of steps that requests are usually allowed to miss."""
 DRAWN = tuple(float(share) for share in np.geomspace(0.001, 0.5, 25))
 """Promised exceedances of the calibration plot."""
-
-
-class _Counted:
-    """A share that was counted, kept away from certainty by a margin.
-
-    The margin costs least log loss on the training intervals: a baseline that says never as soon
-    as it has not seen a thing would be beaten too easily.
-    """
-
-    floor: float = LEAST
-
-    def fit(self, cases: Cases) -> _Counted:
-        """Choose the margin on intervals that have ended."""
-        y, share = cases.rows.outcome[cases.scored], self._count(cases)[cases.scored]
-        losses = [np.mean(log_losses(y, np.clip(share, f, 1.0 - f))) for f in FLOORS]
-        self.floor = FLOORS[int(np.nanargmin(losses))] if len(y) else LEAST
-        return self
-
-    def exceedance(self, cases: Cases) -> FloatArray:
-        """Return the counted share of each level within the margin."""
-        return np.clip(self._count(cases), self.floor, 1.0 - self.floor)
-
-    def _count(self, cases: Cases) -> FloatArray:
-        raise NotImplementedError
-
-
-class DecayedShare(_Counted):
-    """The share of a service's own past steps above the level, decayed by age.
-
-    Parameters
-    ----------
-    halflife : str
-        Age at which a step counts half: ``12h``, ``24h`` or ``72h``.
-    """
-
-    def __init__(self, halflife: str = "24h") -> None:
-        require_choice("model.halflife", halflife, HALFLIVES)
-        self._index = HALFLIVES.index(halflife)
-
-    def _count(self, cases: Cases) -> FloatArray:
-        return cases.rows.past[..., self._index]
-
-
-class SamePartOfDay(_Counted):
-    """The share of steps above the level in the same part of the last seven days.
-
-    Where these were not observed, the share of the service's past with a half-life of 72 h.
-    """
-
-    def _count(self, cases: Cases) -> FloatArray:
-        usage, day = cases.usage, count_steps(pd.Timedelta("1d"), cases.usage.step)
-        within = np.arange(min(cases.interval, day))
-        out = np.empty(cases.rows.levels.shape, dtype=np.float32)
-        for i, cutoff in enumerate(cases.table.cutoffs.tolist()):
-            steps = (cutoff - day * np.arange(7, 0, -1)[:, None] + within).ravel()
-            past = DecayedPast(usage.values[:, steps[steps >= 0]], [np.inf])
-            out[i] = past.exceedance(cases.rows.levels[i])[..., 0]
-        return np.asarray(np.where(np.isnan(out), cases.rows.past[..., -1], out), np.float32)
-
-
-class FleetShare(_Counted):
-    """How often services of the whole fleet exceeded a level so far from their usual usage.
-
-    Parameters
-    ----------
-    reference : str
-        A reference level of the surface that the level is divided by.
-    bins : int
-        Of equally many training rows, by the ratio.
-    """
-
-    def __init__(self, reference: str = "p99 7d", bins: int = 40) -> None:
-        require_choice("model.reference", reference, REFERENCES)
-        require_count("model.bins", bins, 2, fix=40)
-        self._reference = REFERENCES.index(reference)
-        self._bins = bins
-        self._edges: FloatVector = np.empty(0)
-        self._shares: FloatVector = np.zeros(1)
-
-    def fit(self, cases: Cases) -> _Counted:
-        """Count per bin, then choose the margin."""
-        y, ratio = cases.rows.outcome[cases.scored], self._ratio(cases)[cases.scored]
-        self._edges = np.unique(np.quantile(ratio, np.linspace(0, 1, self._bins + 1)[1:-1]))
-        place = np.searchsorted(self._edges, ratio, side="right")
-        number = np.bincount(place, minlength=len(self._edges) + 1)
-        total = np.bincount(place, weights=y, minlength=len(number))
-        self._shares = total / np.maximum(number, 1)
-        return super().fit(cases)
-
-    def _ratio(self, cases: Cases) -> FloatArray:
-        reference = cases.table.references[:, :, self._reference, None]
-        return np.divide(cases.rows.levels, np.maximum(reference, 1e-9), dtype=np.float32)
-
-    def _count(self, cases: Cases) -> FloatArray:
-        place = np.searchsorted(self._edges, self._ratio(cases), side="right")
-        return np.asarray(self._shares[place], dtype=np.float32)
-
-
-def log_losses(y: NDArray[np.floating], share: NDArray[np.floating]) -> FloatVector:
-    """Return -y·log p - (1 - y)·log(1 - p) per row, ``p`` within [1e-4, 1 - 1e-4]."""
-    p = np.clip(np.asarray(share, dtype=np.float64), LEAST, 1.0 - LEAST)
-    losses: FloatVector = -y * np.log(p) - (1.0 - y) * np.log1p(-p)
-    return losses
 
 
 @dataclass(frozen=True)
@@ -204,7 +94,7 @@ def score_answer(
     rows = np.searchsorted(answer.raw.cutoffs, cutoffs)
     table = answer.table.part(cutoffs)
     least = trained.model.floor if floor is None else floor
-    cases = reference_cases(usage, table, answer.raw.interval, least)
+    cases = reference_cases(usage, table, answer.raw.interval, least, trained.model.outcome)
     raw = trained.model.exceedance(usage, table, cases.rows.levels)
     raw[np.isnan(answer.raw.exceedance[rows, :, -1])] = np.nan  # too young to be forecast
     found = Scored(cases, {"model": multiply(raw, answer.factors[rows]), "raw": raw})

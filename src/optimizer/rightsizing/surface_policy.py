@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.rules import Rule
-from optimizer.rightsizing.surface_rolling import Forecast, RollingSurface
+from optimizer.rightsizing.surface_rolling import ROLLING, Forecast
 
 
 class Surface(Protocol):
@@ -34,7 +34,7 @@ class SurfacePolicy(Rule):
     frontier : sequence of float
         Values that span its frontier.
     surface : Surface, optional
-        The surface to ask; by default one that is refitted in the replay.
+        The surface to ask; by default one of the resource that is refitted in the replay.
     """
 
     learns: ClassVar[bool] = True
@@ -43,7 +43,11 @@ class SurfacePolicy(Rule):
         self, knob: str, value: float, frontier: Sequence[float], surface: Surface | None
     ) -> None:
         super().__init__(knob, value, frontier, None)
-        self._surface: Surface = surface or RollingSurface()
+        self._surface = surface
+
+    def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the surface of the interval after each cutoff."""
+        return (self._surface or ROLLING[usage.resource]).forecast(usage, cutoffs)
 
     def using(self, surface: Surface) -> Self:
         """Return the same policy, asking another surface."""

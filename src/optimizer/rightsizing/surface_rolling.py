@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from optimizer.durations import count_steps, parse_duration
 from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray
-from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.base import CPU, MEMORY, Usage
 from optimizer.rightsizing.history import observed_before
 from optimizer.rightsizing.surface import ExceedanceSurface
 from optimizer.rightsizing.surface_features import SurfaceTable, describe
@@ -207,6 +207,13 @@ class RollingSurface:
         return list(zip(starts, [*starts[1:], len(cutoffs)], strict=True))
 
 
+ROLLING = {
+    CPU: RollingSurface(),
+    MEMORY: RollingSurface(surface={"outcome": "peak"}, recalibration=None),
+}
+"""Surface of a replay by resource: of memory the peak is learned, since one step above kills."""
+
+
 def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
     """Return the exceedance with its odds multiplied; NaN stays NaN.
 
@@ -217,7 +224,11 @@ def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
 
 
 def realise(
-    usage: Usage, found: Forecast, cutoffs: NDArray[np.int64], promises: Sequence[float]
+    usage: Usage,
+    found: Forecast,
+    cutoffs: NDArray[np.int64],
+    promises: Sequence[float],
+    outcome: str = "steps",
 ) -> pd.DataFrame:
     """Return how often the least level of each promised exceedance was exceeded in truth.
 
@@ -230,17 +241,21 @@ def realise(
     cutoffs : numpy.ndarray
         int64, ascending.
     promises : sequence of float
-        Shares of steps.
+        Shares of steps; where the outcome is ``"peak"``, of intervals.
+    outcome : str
+        What the surface has learned.
 
     Returns
     -------
     pandas.DataFrame
         Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most
-        the promise where a level keeps it) and ``realised``, all over observed steps.
+        the promise where a level keeps it) and ``realised``, all over observed steps or intervals.
     """
     rows = np.searchsorted(found.cutoffs, cutoffs)
     levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)
     hits, steps = count_hits(usage, cutoffs, found.interval, levels)
+    if outcome == "peak":
+        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
     number = max(int(steps.sum()), 1)
     told = np.nansum(forecast * steps, axis=(1, 2)) / number
     return pd.DataFrame(

@@ -34,7 +34,7 @@ class LevelRows:
         past steps above the level.
     outcome : numpy.ndarray
         float32, shape as ``levels``: share of the coming interval's observed steps above the
-        level; NaN where fewer than half of them were observed.
+        level, or 1 where any is; NaN where fewer than half of them were observed.
     """
 
     levels: FloatArray
@@ -136,18 +136,30 @@ def exceeding_share(usage: Usage, cutoff: int, interval: int, levels: FloatArray
     return np.where(2 * count >= interval, share, np.nan).astype(np.float32)
 
 
-def level_rows(usage: Usage, table: SurfaceTable, interval: int, levels: FloatArray) -> LevelRows:
-    """Return the rows of a table at given levels; see :class:`LevelRows`."""
+def exceeding_peak(usage: Usage, cutoff: int, interval: int, levels: FloatArray) -> FloatArray:
+    """Return 1 where the coming interval's peak is above the level, else 0; NaN as there."""
+    share = exceeding_share(usage, cutoff, interval, levels)
+    return np.where(np.isnan(share), np.nan, share > 0).astype(np.float32)
+
+
+OUTCOMES = {"steps": exceeding_share, "peak": exceeding_peak}
+"""What a surface may learn: the share of steps above a level, or whether any step is."""
+
+
+def level_rows(
+    usage: Usage,
+    table: SurfaceTable,
+    interval: int,
+    levels: FloatArray,
+    outcome: str = "steps",
+) -> LevelRows:
+    """Return the rows of a table at given levels; see :class:`LevelRows` and ``OUTCOMES``."""
     past = np.stack(
         [past_exceedance(usage, c, levels[i]) for i, c in enumerate(table.cutoffs.tolist())]
     )
-    outcome = np.stack(
-        [
-            exceeding_share(usage, c, interval, levels[i])
-            for i, c in enumerate(table.cutoffs.tolist())
-        ]
-    )
-    return LevelRows(levels, past, outcome)
+    read, cutoffs = OUTCOMES[outcome], table.cutoffs.tolist()
+    found = np.stack([read(usage, c, interval, levels[i]) for i, c in enumerate(cutoffs)])
+    return LevelRows(levels, past, found)
 
 
 def assemble(

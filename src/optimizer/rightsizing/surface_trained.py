@@ -263,7 +263,9 @@ def collect_lessons(usage: Usage, settings: RollingSurface, stop: int) -> Cases:
     return Cases(usage, interval, table, model.rows(usage, table, interval, settings.seed))
 
 
-def reference_cases(usage: Usage, table: SurfaceTable, interval: int, floor: float) -> Cases:
+def reference_cases(
+    usage: Usage, table: SurfaceTable, interval: int, floor: float, outcome: str = "steps"
+) -> Cases:
     """Return every service's reference levels, just above each, and what came above them.
 
     No model has a say in where it is scored: the levels come from the past alone.
@@ -271,7 +273,7 @@ def reference_cases(usage: Usage, table: SurfaceTable, interval: int, floor: flo
     low, cap = request_bounds(usage, table.cutoffs, floor)
     levels = np.clip(table.references * np.float32(1.001), low, cap[..., None])
     levels = np.sort(np.where(np.isnan(levels), cap[..., None], levels), axis=2)
-    return Cases(usage, interval, table, level_rows(usage, table, interval, levels))
+    return Cases(usage, interval, table, level_rows(usage, table, interval, levels, outcome))
 
 
 def fit_surface(lessons: Cases, settings: RollingSurface) -> TrainedSurface:

@@ -1,0 +1,298 @@
+"""Recommendations in money, joined over resources, packed onto nodes, and split in replicas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optimizer.errors import ConfigError
+from optimizer.rightsizing.advice import SHARE, Advice
+from optimizer.rightsizing.asking import Asked
+from optimizer.rightsizing.prices import PriceCatalogue
+from optimizer.rightsizing.pricing import (
+    MONEY,
+    Priced,
+    join_resources,
+    pack_fleet,
+    price_advice,
+)
+from optimizer.rightsizing.replica_profile import hourly_load, split_services
+from usages import usage_from
+
+NAN = np.nan
+NODE = {"name": "node", "cores": 8, "memory_gib": 32, "hour": 0.4}
+PRICES = PriceCatalogue("test", "EUR", "2025-01-31", "own", 0.04, 0.005, [NODE])
+BARE = PriceCatalogue("bare", "EUR", "2025-01-31", "own", 0.04, 0.005)
+CORE, GIB = 0.04 * 730, 0.005 * 730
+"""A month of a core is 29.2, of a GiB 3.65."""
+WHOLE = Advice(reserve=0.0)
+
+
+def rows_of(
+    resource: str,
+    current: list[float],
+    target: list[float],
+    action: list[str] | None = None,
+    clusters: list[str] | None = None,
+) -> pd.DataFrame:
+    """Return the part of a recommendation that money depends on; no current is no capacity."""
+    unit = "cores" if resource == "cpu" else "GiB"
+    return pd.DataFrame(
+        {
+            "service_id": [f"svc-{i:03d}" for i in range(len(current))],
+            "cluster_id": clusters or ["east"] * len(current),
+            "resource": resource,
+            "unit": [SHARE if np.isnan(now) else unit for now in current],
+            "current": current,
+            "target": np.asarray(target, dtype=np.float32),
+            "action": action or ["scale_down"] * len(current),
+            "risk": np.arange(len(current), dtype=np.float64),
+        }
+    )
+
+
+def asked_of(past: object, days: list[int]) -> Asked:
+    """Return what money needs of it: requests of the past and their days."""
+    requests = np.asarray(past, dtype=np.float32)
+    return Asked(None, requests, np.asarray(days), pd.Timedelta("6h"))  # type: ignore[arg-type]
+
+
+def price(
+    frames: list[pd.DataFrame], pasts: list[object], days: list[int], prices: Any = PRICES
+) -> Priced:
+    asked = {f["resource"][0]: asked_of(p, days) for f, p in zip(frames, pasts, strict=True)}
+    return price_advice(pd.concat(frames, ignore_index=True), asked, prices, WHOLE, 0)
+
+
+def test_savings_by_hand() -> None:
+    cpu = rows_of(
+        *("cpu", [8.0, 4.0, NAN, 2.0], [5.0, 4.0, 0.5, 3.0]),
+        ["scale_down", "keep", "none", "scale_up"],
+    )
+    past = [[4.0, 1.0, 0.5, 3.0], [6.0, 1.0, 0.5, 3.0]]
+    found = price([cpu], [past], [10, 11]).frame
+    # 8 less the mean of 4 and 6; a kept row saves nothing, whatever was asked for before; an
+    # unknown capacity has no price; 2 less 3 costs more
+    np.testing.assert_allclose(found["monthly_saving"], [3 * CORE, 0.0, NAN, -CORE])
+    # the same every day: no doubt. The first saves 4 cores on one day and 2 on the other.
+    np.testing.assert_allclose(found["monthly_saving_p10"][1:], [0.0, NAN, -CORE])
+    np.testing.assert_allclose(found["monthly_saving_p90"][1:], [0.0, NAN, -CORE])
+    low, high = (found[f"monthly_saving_{end}"][0] for end in ("p10", "p90"))
+    assert 2 * CORE <= low < 3 * CORE < high <= 4 * CORE + 1e-9
+
+
+def test_fleet_adds_up_what_is_known_of_all_resources() -> None:
+    cpu = rows_of("cpu", [8.0, NAN], [5.0, 0.5], ["scale_down", "none"])
+    memory = rows_of("memory", [16.0, 10.0], [8.0, 10.0], ["scale_down", "keep"])
+    found = price([cpu, memory], [[[5.0, 0.5]] * 2, [[8.0, 2.0]] * 2], [10, 11])
+    np.testing.assert_allclose(found.frame["monthly_saving"], [3 * CORE, NAN, 8 * GIB, 0.0])
+    now = 8 * CORE + 26 * GIB
+    assert found.fleet["current_monthly_cost"] == pytest.approx(now)
+    for name in MONEY:
+        assert found.fleet[name] == pytest.approx(3 * CORE + 8 * GIB)
+    assert found.fleet["target_monthly_cost"] == pytest.approx(now - 3 * CORE - 8 * GIB)
+
+
+def test_one_day_tells_no_interval() -> None:
+    found = price([rows_of("cpu", [8.0], [5.0])], [[[5.0], [5.0]]], [10, 10])
+    assert found.frame["monthly_saving"][0] == pytest.approx(3 * CORE)
+    assert found.frame[["monthly_saving_p10", "monthly_saving_p90"]].isna().all(axis=None)
+    assert np.isnan(found.fleet["monthly_saving_p10"])
+
+
+def test_fleet_of_unknown_capacities_has_no_saving() -> None:
+    found = price([rows_of("cpu", [NAN], [0.5], ["none"])], [[[0.5], [0.5]]], [10, 11])
+    assert found.fleet["current_monthly_cost"] == 0.0
+    assert np.isnan(found.fleet["monthly_saving"])
+    assert "nodes_before" not in found.fleet
+
+
+def test_there_is_no_default_price() -> None:
+    cpu = rows_of("cpu", [8.0, 4.0], [5.0, 4.0], ["scale_down", "keep"])
+    found = price([cpu], [[[5.0, 4.0]]], [10], None)
+    assert found.frame[list(MONEY)].isna().all(axis=None)
+    assert found.fleet == {}
+
+
+CLUSTERS = ["east", "east", "east", "west"]
+
+
+def fleet_frame(**changes: Any) -> pd.DataFrame:
+    """Return four services of 4 cores and 4 GiB that 2 cores would do for, one in the west."""
+    cpu = rows_of("cpu", [4.0] * 4, [2.0] * 4, clusters=CLUSTERS)
+    memory = rows_of("memory", [4.0] * 4, [4.0] * 4, ["keep"] * 4, clusters=CLUSTERS)
+    return pd.concat([cpu, memory], ignore_index=True).assign(**changes)
+
+
+def test_clusters_are_packed_one_by_one() -> None:
+    found = pack_fleet(fleet_frame(), PRICES, WHOLE)
+    # 8 cores a node. Before: 12 cores in the east take 2 nodes, 4 in the west 1. After: 6 and 2
+    # take 1 each. On shared nodes it would be 2 before and 1 after.
+    assert (found["nodes_before"], found["nodes_after"]) == (3.0, 2.0)
+    assert found["packed_monthly_saving"] == pytest.approx(0.4 * 730)
+    assert found["freed_monthly_cost"] == pytest.approx(8 * CORE)
+
+
+def test_reserve_is_kept_from_the_nodes() -> None:
+    found = pack_fleet(fleet_frame(), PRICES, Advice(reserve=0.06))
+    # 7.52 cores a node hold one service of 4, or three of 2: 3 + 1 before, 1 + 1 after
+    assert (found["nodes_before"], found["nodes_after"]) == (4.0, 2.0)
+
+
+def test_service_that_lacks_a_resource_is_left_out_of_the_nodes() -> None:
+    frame = fleet_frame()
+    frame.loc[3, ["current", "unit"]] = [NAN, SHARE]  # the west's only one
+    found = pack_fleet(frame, PRICES, WHOLE)
+    assert (found["nodes_before"], found["nodes_after"]) == (2.0, 1.0)
+    assert found["freed_monthly_cost"] == pytest.approx(6 * CORE)
+
+
+def test_without_both_resources_or_an_instance_nothing_is_packed() -> None:
+    frame = fleet_frame()
+    assert pack_fleet(frame[frame["resource"] == "cpu"], PRICES, WHOLE) == {}
+    assert pack_fleet(frame, BARE, WHOLE) == {}
+    assert pack_fleet(fleet_frame(current=NAN), PRICES, WHOLE) == {}
+
+
+def test_instance_is_the_cheapest_or_the_one_that_is_named() -> None:
+    dear = {**NODE, "name": "dear", "cores": 4, "hour": 0.3}
+    both = PriceCatalogue("both", "EUR", "2025-01-31", "own", 0.04, 0.005, [dear, NODE])
+    # the fleet as a whole: 4 dear nodes cost 1.2 an hour, 2 of the others 0.8
+    assert pack_fleet(fleet_frame(), both, WHOLE)["nodes_before"] == 3.0
+    chosen = pack_fleet(fleet_frame(), both, Advice(reserve=0.0, instance="dear"))
+    assert (chosen["nodes_before"], chosen["nodes_after"]) == (4.0, 3.0)
+    with pytest.raises(ConfigError, match=r"prices\.instances: got 'huge'"):
+        pack_fleet(fleet_frame(), both, Advice(instance="huge"))
+
+
+def test_fleet_has_the_figures_of_nodes_too() -> None:
+    cpu, memory = (fleet_frame().iloc[part] for part in (slice(4), slice(4, 8)))
+    fleet = price([cpu, memory.reset_index(drop=True)], [[[2.0] * 4], [[4.0] * 4]], [1]).fleet
+    assert fleet["monthly_saving"] == pytest.approx(8 * CORE)
+    assert fleet["packed_monthly_saving"] == pytest.approx(292.0)
+
+
+def test_risk_of_a_service_is_the_highest_of_its_resources() -> None:
+    cpu = rows_of("cpu", [8.0] * 3, [5.0] * 3).assign(risk=[0.5, NAN, NAN])
+    memory = rows_of("memory", [8.0] * 3, [5.0] * 3).assign(risk=[2.0, 1.0, NAN])
+    joined = join_resources([cpu, memory], None)
+    np.testing.assert_array_equal(joined["risk"], [2.0, 1.0, NAN] * 2)
+    assert joined["resource"].tolist() == ["cpu"] * 3 + ["memory"] * 3
+    assert joined.index.tolist() == list(range(6))
+
+
+def test_event_probability_is_that_of_the_service() -> None:
+    frames = [rows_of(name, [8.0] * 2, [5.0] * 2) for name in ("cpu", "memory")]
+    events = pd.Series([0.25, 0.75], index=["svc-001", "gone"])
+    joined = join_resources(frames, events)
+    np.testing.assert_array_equal(joined["event_probability"], [NAN, 0.25] * 2)
+    none = join_resources(frames, None)["event_probability"]
+    assert none.dtype == np.float64
+    assert none.isna().all()
+
+
+def split_frame(**changes: Any) -> pd.DataFrame:
+    cpu = rows_of("cpu", [8.0, 8.0], [3.0, 5.0])
+    memory = rows_of("memory", [8.0, 8.0], [4.0, 6.0])
+    return pd.concat([cpu, memory], ignore_index=True).assign(**changes)
+
+
+def load_frame() -> np.ndarray:
+    """Return a week of two services at 1 core; the first wants 4 from 9 to 10 on weekdays."""
+    values = np.ones((2, 7 * 24))
+    values[0, 9 : 5 * 24 : 24] = 4.0  # 2024-01-01 was a Monday
+    return values
+
+
+OUT = Advice(scale_out="^svc-000$")
+
+
+def test_replicas_by_hand() -> None:
+    found = split_services(split_frame(), usage_from(load_frame()), PRICES, OUT)
+    # 3 cores, typically 1, and 4 GiB in steps of 0.25: two of 1.5 cores and 2 GiB; three of 1 core
+    # need 3 * 1.5 GiB, which is dearer; four of 0.75 and 1 cost the same and are more.
+    assert found.services == ("svc-000",)
+    assert found.frame["replicas"].tolist() == [2, 0, 2, 0]
+    np.testing.assert_array_equal(found.frame["replica_size"], [1.5, NAN, 2.0, NAN])
+    # 4 cores take three of 1.5
+    expected = np.ones((1, 24, 2), dtype=np.int64)
+    expected[0, 9, 0] = 3
+    np.testing.assert_array_equal(found.hourly, expected)
+    two = replace(OUT, max_replicas=2)
+    few = split_services(split_frame(), usage_from(load_frame()), PRICES, two)
+    assert few.hourly.max() == 2
+
+
+def test_cpu_alone_is_split_by_cpu() -> None:
+    settings = Advice(scale_out="svc", replica_step=2.0)
+    found = split_services(split_frame().iloc[:2], usage_from(load_frame()), PRICES, settings)
+    # 3 cores, typically 1, by steps of 2: two of 2. 5 cores: three of 2 cost 6, two of 4 cost 8.
+    assert found.frame["replicas"].tolist() == [2, 3]
+    assert found.frame["replica_size"].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("unknown", [[True, False] * 2, [True, False, False, False], [True] * 4])
+def test_service_of_unknown_capacity_is_not_split(unknown: list[bool]) -> None:
+    frame = split_frame()
+    frame.loc[unknown, "unit"] = SHARE
+    found = split_services(frame, usage_from(load_frame()), PRICES, OUT)
+    assert found.services == ("svc-000",)
+    assert found.frame["replicas"].tolist() == [0] * 4
+    assert found.frame["replica_size"].isna().all()
+    assert (found.hourly == 1).all()
+
+
+def test_memory_alone_says_nothing_of_replicas() -> None:
+    frame = split_frame()
+    frame.loc[frame["resource"] == "cpu", "unit"] = SHARE
+    found = split_services(frame, usage_from(load_frame()), PRICES, Advice(scale_out="svc"))
+    assert found.frame["replicas"].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("pattern", [None, "^web"])
+def test_no_service_scales_out_unless_its_id_matches(pattern: str | None) -> None:
+    found = split_services(split_frame(), usage_from(load_frame()), None, Advice(scale_out=pattern))
+    assert found.services == ()
+    assert found.hourly.shape == (0, 24, 2)
+    assert found.frame["replicas"].tolist() == [0] * 4
+    assert found.frame["replica_size"].isna().all()
+
+
+def test_pattern_that_is_none_and_missing_prices_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"recommend\.scale_out: got '\(web'"):
+        split_services(split_frame(), usage_from(load_frame()), PRICES, Advice(scale_out="(web"))
+    with pytest.raises(ConfigError, match=r"recommend\.scale_out matches 1 services.*prices=aws"):
+        split_services(split_frame(), usage_from(load_frame()), None, OUT)
+
+
+def test_step_belongs_to_the_hour_in_which_it_began() -> None:
+    hours = np.arange(14 * 24)
+    usage = usage_from(np.where(hours // 24 % 7 >= 5, 100 + hours % 24, hours % 24))
+    # the last step of a Sunday ends on Monday, 00:00, and is one of the weekend's hour 23
+    assert pd.Timestamp(usage.timestamps[7 * 24 - 1]) == pd.Timestamp("2024-01-08")
+    found = hourly_load(usage)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[0, :, 0], np.arange(24))
+    np.testing.assert_array_equal(found[0, :, 1], 100 + np.arange(24))
+
+
+def test_busy_is_the_p95_of_an_hour() -> None:
+    values = np.ones((2, 28 * 24))
+    days = np.flatnonzero(np.arange(28) % 7 < 5)  # 20 weekdays: P95 is the 19th of their steps
+    values[0, days[:1] * 24 + 3] = 9.0
+    values[1, days[:2] * 24 + 3] = 9.0
+    found = hourly_load(usage_from(values))
+    assert found[:, 3, 0].tolist() == [1.0, 9.0]
+
+
+def test_hour_that_was_never_observed_is_unknown() -> None:
+    values = np.ones((2, 2 * 24))  # a Monday and a Tuesday
+    values[1, 5::24] = NAN
+    found = hourly_load(usage_from(values))
+    assert np.isnan(found[:, :, 1]).all()
+    assert np.isnan(found[1, 5, 0])
+    assert np.isfinite(found[0, :, 0]).all()
