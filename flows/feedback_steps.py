@@ -194,20 +194,17 @@ def feedback_rows(
 
 
 def tell_policy(treated: dict[str, Any], untreated: dict[str, Any]) -> str:
-    """Return one plain statement: whether a policy's requests settle, treated and untreated."""
-    told = "; ".join(
-        f"{WORDS[row['treated']]} {_tell_settling(row)}" for row in (treated, untreated)
-    )
+    """Return one plain statement: do a policy's requests settle, and what if untreated."""
+    verdict = "settles" if treated["settles"] else "does not settle"
     clipped = tell_clipped(untreated["clipped"])
-    return f"{treated['policy']}: {told}{f'; untreated, {clipped}' if clipped else ''}"
-
-
-def _tell_settling(row: dict[str, Any]) -> str:
-    judged = row["judged_round"]
-    if row["settles"]:
-        told = f"it settles, below 1% a round from round {row['settled_from']} on"
-    else:
-        told = f"it does not settle by round {judged}"
     return (
-        f"{told} ({row['change']:+.2%} in round {judged}, {row['change_since_first']:+.2%} in all)"
+        f"{treated['policy']} {verdict} by round {treated['judged_round']}: "
+        f"treated {_tell_changes(treated)}; untreated {_tell_changes(untreated)}"
+        f"{f', {clipped}' if clipped else ''}"
     )
+
+
+def _tell_changes(row: dict[str, Any]) -> str:
+    settled = row["settled_from"]
+    small = "never below 1% a round" if settled is None else f"below 1% a round from {settled} on"
+    return f"{small}, {row['change_since_first']:+.1%} in all"

@@ -149,7 +149,7 @@ def show_recommendations(
     show_table(title, HEAD, rows)
     counts = ", ".join(f"{number} {name}" for name, number in record["actions"].items())
     say(f"{counts}; at risk (3 or more): {int((frame['risk'] >= 3).sum())} rows")
-    if found.catalogue is not None:
+    if found.catalogue is not None and found.fleet:
         for line in _tell_fleet(found.fleet, found.catalogue):
             say(line)
     say(

@@ -155,7 +155,12 @@ def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str
 
 def training_command(target: str, overrides: list[str]) -> str:
     """Return the command that trains a target on the same telemetry."""
-    kept = [one for one in overrides if one.split("=")[0].split(".")[0] in ("data", "tracking")]
+    kept = [
+        one
+        for key in ("data", "tracking")
+        for one in overrides
+        if one.split("=")[0].split(".")[0] == key
+    ]
     return " ".join(["python flows/train.py", f"target={target}", *kept])
 
 

@@ -34,9 +34,9 @@ from optimizer.rightsizing.surface_evaluation import (
     frame_scored,
     measure,
     plot_promises,
+    realise,
     score_answer,
 )
-from optimizer.rightsizing.surface_rolling import realise
 from optimizer.rightsizing.surface_trained import (
     Answer,
     Cases,

@@ -163,7 +163,8 @@ def _nothing_newer(latest: np.datetime64) -> Verdict:
 def _question(trained: TrainedSurface) -> str:
     """Return what a surface says: two must agree on it to be compared."""
     length, step = format_duration(trained.interval), format_duration(trained.step)
-    return f"exceedance of {trained.resource} within {length}, steps of {step}"
+    told = f"{trained.model.outcome} of {trained.resource} above a level"
+    return f"{told} within {length}, steps of {step}"
 
 
 def _tell(task: Task) -> str:

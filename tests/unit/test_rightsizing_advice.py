@@ -145,6 +145,11 @@ def test_unknown_capacity_keeps_its_target_as_a_share() -> None:
     assert row["target"] == 0.5
 
 
+def test_clipped_service_of_unknown_capacity_is_not_lowered_either() -> None:
+    row = row_of(case_of(0.5, 1.0, 1.0, known=False))
+    assert (row["reason_code"], row["target"]) == ("capacity_unknown", 1.0)
+
+
 # At 98 % of 8 cores, 7.84, a step is at the limit. 1 of 168 steps is 0.6 %, 2 are 1.2 %.
 @pytest.mark.parametrize(
     ("values", "target", "code", "told"),
@@ -236,6 +241,7 @@ def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
     assert two.tolist() == [52, 58, 64, 70, 76, 82, 88, 94, 100]
     # 28 d are more than there is: 99 // 30 = 3, and the first cutoff has 10 steps before it
     assert Advice().cutoffs(usage, 30).tolist() == [10, 40, 70, 100]
+    assert Advice().cutoffs(usage_from(np.ones(12)), 6).tolist() == [6, 12]  # 0 has no past
     assert Advice().cutoffs(usage_from(np.ones(3)), 6).tolist() == [3]
 
 

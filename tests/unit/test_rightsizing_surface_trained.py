@@ -31,10 +31,11 @@ from optimizer.rightsizing.surface_evaluation import (
     frame_scored,
     measure,
     plot_promises,
+    realise,
     score_answer,
 )
 from optimizer.rightsizing.surface_features import describe
-from optimizer.rightsizing.surface_rolling import ROLLING, Forecast, RollingSurface, realise
+from optimizer.rightsizing.surface_rolling import ROLLING, Forecast, RollingSurface
 from optimizer.rightsizing.surface_rows import level_rows
 from optimizer.rightsizing.surface_trained import (
     Cases,

@@ -111,7 +111,8 @@ def ask_policy(
 
 def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
     own = policy.using(_Told(told))
-    return own.request(usage, cutoffs, (own.setting,))[0]
+    asked: FloatArray = own.request(usage, cutoffs, (own.setting,))[0]
+    return asked
 
 
 def newest_clusters(panel: Panel) -> tuple[str, ...]:

@@ -92,7 +92,13 @@ class Feedback:
         Serving(self.autoscaler, self.carried)
         if self.refit is not None:
             parse_duration(self.refit, "feedback.refit")
-        ExceedanceSurface(**self.surface)
+        try:
+            ExceedanceSurface(**self.surface)
+        except ConfigError as error:
+            key, fix = (f"feedback.{text}" for text in (error.offender, error.fix.split()[-1]))
+            raise ConfigError(
+                key, seen=error.seen, allowed=error.allowed, fix=f"set {fix}"
+            ) from None
 
     def serving(self, resource: str) -> Serving:
         """Return how limits act on a resource.
@@ -176,17 +182,16 @@ def summarise(found: FeedbackResult) -> dict[str, Any]:
         None if the last change is not small; ``settles``, whether that is the judged round or
         before; ``clipped``, the services clipped in the last round.
     """
-    table = found.rounds.set_index("round")
-    last = len(table)
+    last = len(found.rounds)
     judged, settled = min(BY, last), found.settled()
-    total = table["request"]
+    end = found.rounds.iloc[-1]
+    total, change = (found.rounds[name].to_numpy() for name in ("request", "change"))
     return {
-        **{f"request_{number}": float(total[number]) for number in shown_rounds(last)},
-        "change_since_first": float(total[last] / total[1] - 1.0),
+        **{f"request_{number}": float(total[number - 1]) for number in shown_rounds(last)},
+        "change_since_first": float(total[-1] / total[0] - 1.0),
         "judged_round": judged,
-        "change": float(table.loc[judged, "change"]),
-        **{key: float(table.loc[last, key]) for key in ("violation_rate", "unmet_share")},
-        "replicas": float(table.loc[last, "replicas"]),
+        "change": float(change[judged - 1]),
+        **{key: float(end[key]) for key in ("violation_rate", "unmet_share", "replicas")},
         "settled_from": settled,
         "settles": settled is not None and settled <= judged,
         "clipped": list(found.clipped),

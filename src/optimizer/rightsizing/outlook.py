@@ -21,8 +21,9 @@ from optimizer.rightsizing.depths import BINS, count_depths, depths_of, interpol
 from optimizer.rightsizing.surface_outcomes import count_hits
 from optimizer.rightsizing.surface_rolling import Forecast
 
-TOLD = tuple(np.geomspace(2e-4, 0.5, 36).tolist())
-"""Shares of steps at which the fleet's truth is looked at."""
+_LOW = np.geomspace(2e-4, 0.5, 36)
+TOLD = (*_LOW.tolist(), *(1.0 - _LOW[-2::-3]).tolist())
+"""Shares of steps, or of peaks, at which the fleet's truth is looked at, ascending."""
 _Matrix = NDArray[np.float64]
 BOUNDS = (0.95, 0.05)
 """Probabilities that the peak exceeds lower_bound and upper_bound."""
@@ -142,15 +143,13 @@ class Ranking:
         """
         ranked = self._rank(usage, found)
         life = self._steps(usage, self.fleet_halflife)
-        told = tell_truth(usage, found, ranked.levels_at(TOLD), life)
-        exceedance = np.stack(
-            [
-                np.interp(one, [0.0, *TOLD, 1.0], [0.0, *truth, 1.0])
-                for one, truth in zip(ranked.exceedance, told, strict=True)
-            ]
-        ).astype(np.float32)
+        told = [
+            correct(falling, tell_truth(usage, found, levels, life, peaks=peaks))
+            for peaks, falling in ((False, ranked.exceedance), (True, ranked.peak_exceedance))
+            for levels in [_invert(ranked.levels, falling, TOLD)]
+        ]
         asked = slice(found.start, None)
-        return Outlook(ranked.levels[asked], exceedance[asked], ranked.peak_exceedance[asked])
+        return Outlook(ranked.levels[asked], *(one[asked] for one in told))
 
     def _rank(self, usage: Usage, found: Forecast) -> Outlook:
         """Return the first step, at all cutoffs of the forecast."""
@@ -176,10 +175,27 @@ class Ranking:
         return float(parse_duration(halflife, "policy.ranking.halflife") / usage.step)
 
 
+def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
+    """Return probabilities with the shares ``TOLD`` replaced by what came true of them.
+
+    Parameters
+    ----------
+    falling : numpy.ndarray
+        Shape ``(n_cutoffs, n_services, n_levels)``.
+    truth : numpy.ndarray
+        Shape ``(n_cutoffs, n_shares)``, from :func:`tell_truth`.
+    """
+    told = [
+        np.interp(one, [0.0, *TOLD, 1.0], [0.0, *true, 1.0])
+        for one, true in zip(falling, truth, strict=True)
+    ]
+    return np.stack(told).astype(np.float32)
+
+
 def tell_truth(
-    usage: Usage, found: Forecast, levels: FloatArray, halflife: float
-) -> NDArray[np.float64]:
-    """Return the share of the fleet's steps that in truth exceeded levels of given shares.
+    usage: Usage, found: Forecast, levels: FloatArray, halflife: float, *, peaks: bool
+) -> _Matrix:
+    """Return the share of the fleet's steps, or peaks, that in truth exceeded given levels.
 
     Parameters
     ----------
@@ -189,9 +205,11 @@ def tell_truth(
         Its cutoffs.
     levels : numpy.ndarray
         Falling along the first axis, shape ``(n_shares, n_cutoffs, n_services)``: levels that the
-        shares ``TOLD`` of the steps were to exceed.
+        shares ``TOLD`` of the steps, or peaks, were to exceed.
     halflife : float
         Steps after which an outcome weighs half.
+    peaks : bool
+        Whether intervals are counted whose peak is above the level, or steps.
 
     Returns
     -------
@@ -200,12 +218,14 @@ def tell_truth(
         no outcome is known yet.
     """
     hits, steps = count_hits(usage, found.cutoffs, found.interval, levels)
+    if peaks:
+        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
     age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)
     weight = np.where(age >= found.interval, 0.5 ** (age / halflife), 0.0)
     weight[:, : found.honest] = 0.0
     seen = weight @ steps.sum(axis=1)
     share = weight @ hits.sum(axis=2).T / np.maximum(seen, 1e-12)[:, None]
-    told: NDArray[np.float64] = np.where(seen[:, None] > 0, share, TOLD)
+    told: _Matrix = np.where(seen[:, None] > 0, share, TOLD)
     return np.maximum.accumulate(told, axis=1)
 
 

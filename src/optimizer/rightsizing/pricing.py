@@ -81,6 +81,8 @@ def price_advice(
     told = frame.assign(
         monthly_saving=saved.mean, monthly_saving_p10=saved.p10, monthly_saving_p90=saved.p90
     )
+    if np.isnan(saved.total):  # no capacity is known
+        return Priced(told, {})
     fleet = {
         "current_monthly_cost": _cost(told, "current", catalogue),
         "target_monthly_cost": _cost(told, "current", catalogue) - saved.total,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from optimizer.evaluation.settings import Evaluation
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.surface_baselines import FloatVector, log_losses
-from optimizer.rightsizing.surface_rolling import multiply
+from optimizer.rightsizing.surface_outcomes import count_hits
+from optimizer.rightsizing.surface_recalibration import levels_at
+from optimizer.rightsizing.surface_rolling import Forecast, multiply
 from optimizer.rightsizing.surface_trained import (
     Answer,
     Cases,
@@ -153,6 +155,46 @@ def measure(
                 difference[f"{metric}_change"] = float(np.mean(own - other))
                 difference |= {f"{metric}_change_lower": low, f"{metric}_change_upper": high}
     return figures, difference, best
+
+
+def realise(
+    usage: Usage,
+    found: Forecast,
+    cutoffs: NDArray[np.int64],
+    promises: Sequence[float],
+    outcome: str = "steps",
+) -> pd.DataFrame:
+    """Return how often the least level of each promised exceedance was exceeded in truth.
+
+    Parameters
+    ----------
+    usage : Usage
+        Gives the outcomes.
+    found : Forecast
+        The surface at these cutoffs, and at others perhaps.
+    cutoffs : numpy.ndarray
+        int64, ascending.
+    promises : sequence of float
+        Shares of steps; where the outcome is ``"peak"``, of intervals.
+    outcome : str
+        What the surface has learned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most
+        the promise where a level keeps it) and ``realised``, all over observed steps or intervals.
+    """
+    rows = np.searchsorted(found.cutoffs, cutoffs)
+    levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)
+    hits, steps = count_hits(usage, cutoffs, found.interval, levels)
+    if outcome == "peak":
+        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
+    number = max(int(steps.sum()), 1)
+    told = np.nansum(forecast * steps, axis=(1, 2)) / number
+    return pd.DataFrame(
+        {"promised": promises, "forecast": told, "realised": hits.sum(axis=(1, 2)) / number}
+    )
 
 
 def frame_scored(scored: Scored) -> pd.DataFrame:

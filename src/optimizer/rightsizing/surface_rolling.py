@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.durations import count_steps, parse_duration
@@ -19,8 +17,7 @@ from optimizer.rightsizing.base import CPU, MEMORY, Usage
 from optimizer.rightsizing.history import observed_before
 from optimizer.rightsizing.surface import ExceedanceSurface
 from optimizer.rightsizing.surface_features import SurfaceTable, describe
-from optimizer.rightsizing.surface_outcomes import count_hits
-from optimizer.rightsizing.surface_recalibration import Recalibration, levels_at
+from optimizer.rightsizing.surface_recalibration import Recalibration
 from optimizer.rightsizing.surface_rows import request_bounds
 
 _memo: dict[str, Forecast] = {}
@@ -221,46 +218,6 @@ def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
     """
     odds = exceedance * factors
     return np.asarray(odds / (1.0 - exceedance + odds), dtype=np.float32)
-
-
-def realise(
-    usage: Usage,
-    found: Forecast,
-    cutoffs: NDArray[np.int64],
-    promises: Sequence[float],
-    outcome: str = "steps",
-) -> pd.DataFrame:
-    """Return how often the least level of each promised exceedance was exceeded in truth.
-
-    Parameters
-    ----------
-    usage : Usage
-        Gives the outcomes.
-    found : Forecast
-        The surface at these cutoffs, and at others perhaps.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-    promises : sequence of float
-        Shares of steps; where the outcome is ``"peak"``, of intervals.
-    outcome : str
-        What the surface has learned.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most
-        the promise where a level keeps it) and ``realised``, all over observed steps or intervals.
-    """
-    rows = np.searchsorted(found.cutoffs, cutoffs)
-    levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)
-    hits, steps = count_hits(usage, cutoffs, found.interval, levels)
-    if outcome == "peak":
-        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
-    number = max(int(steps.sum()), 1)
-    told = np.nansum(forecast * steps, axis=(1, 2)) / number
-    return pd.DataFrame(
-        {"promised": promises, "forecast": told, "realised": hits.sum(axis=(1, 2)) / number}
-    )
 
 
 def candidate_levels(
