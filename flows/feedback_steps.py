@@ -199,12 +199,14 @@ def tell_policy(treated: dict[str, Any], untreated: dict[str, Any]) -> str:
     clipped = tell_clipped(untreated["clipped"])
     return (
         f"{treated['policy']} {verdict} by round {treated['judged_round']}: "
-        f"treated {_tell_changes(treated)}; untreated {_tell_changes(untreated)}"
-        f"{f', {clipped}' if clipped else ''}"
+        f"{_tell_changes(treated)} (untreated: {_tell_changes(untreated)}"
+        f"{f'; {clipped}' if clipped else ''})"
     )
 
 
 def _tell_changes(row: dict[str, Any]) -> str:
     settled = row["settled_from"]
-    small = "never below 1% a round" if settled is None else f"below 1% a round from {settled} on"
-    return f"{small}, {row['change_since_first']:+.1%} in all"
+    told = f"below 1% a round from round {settled} on"
+    if settled is None:
+        told = "1% or more still in the last round"
+    return f"{told}, {row['change_since_first']:+.2%} since round 1"

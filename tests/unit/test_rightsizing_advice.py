@@ -49,6 +49,7 @@ def case_of(
         target=wanted,
         outlook=outlook_of(number),
         drivers=(("max 24h = 1", "age = 2", "last = 3"),) * number,
+        least="2d",
     )
 
 
@@ -255,7 +256,7 @@ def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
         (
             case_of(4.0, with_steps(NAN, *range(STEPS - 23)), asked=[NAN]),
             # 23 hours are 0.96 days: not "1.0 days, at least 1 is needed"
-            "CPU was observed for 0.9 days only, which is too short: at least 1 day is needed.",
+            "CPU was observed for 0.9 days only, too short to tell what it needs: 2d are enough.",
         ),
         (
             case_of(0.5, 0.4, 1.0, known=False, resource="memory"),

@@ -106,9 +106,8 @@ def test_one_day_tells_no_interval() -> None:
 
 def test_fleet_of_unknown_capacities_has_no_saving() -> None:
     found = price([rows_of("cpu", [NAN], [0.5], ["none"])], [[[0.5], [0.5]]], [10, 11])
-    assert found.fleet["current_monthly_cost"] == 0.0
-    assert np.isnan(found.fleet["monthly_saving"])
-    assert "nodes_before" not in found.fleet
+    assert found.frame[list(MONEY)].isna().all(axis=None)
+    assert found.fleet == {}
 
 
 def test_there_is_no_default_price() -> None:

@@ -127,6 +127,8 @@ class ResourceCase:
         Of one cutoff: now.
     drivers : tuple of tuple of str
         What drove the forecast of each service.
+    least : str
+        History that suffices for a request.
     """
 
     usage: Usage
@@ -136,6 +138,7 @@ class ResourceCase:
     target: FloatArray
     outlook: Outlook
     drivers: tuple[tuple[str, ...], ...]
+    least: str
 
 
 def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
@@ -206,7 +209,9 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
             "confidence": np.sum(~np.isnan(_part(usage, fortnight).values), axis=1) / fortnight,
             "drivers": pd.Series(list(case.drivers), dtype=object),
             "reason_code": codes,
-            "reason": tell_reasons(codes, usage, current, target, exceedance, settings.stale_after),
+            "reason": tell_reasons(
+                codes, usage, current, target, exceedance, (settings.stale_after, case.least)
+            ),
         }
     )
 

@@ -13,8 +13,8 @@ from optimizer.rightsizing.base import CPU, Usage
 SENTENCES = {
     "silent": "{name} has not been observed for {stale} or longer: nothing can be recommended.",
     "history_too_short": (
-        "{name} was observed for {days:.1f} days only, which is too short: at least 1 day is "
-        "needed."
+        "{name} was observed for {days:.1f} days only, too short to tell what it needs: "
+        "{least} are enough."
     ),
     "capacity_unknown": (
         "The {name} capacity is unknown: the target is a share of it, and nothing can be changed "
@@ -47,7 +47,7 @@ def tell_reasons(
     current: FloatArray,
     target: FloatArray,
     exceedance: FloatArray,
-    stale_after: str,
+    spans: tuple[str, str],
 ) -> list[str]:
     """Return one sentence per service.
 
@@ -59,8 +59,8 @@ def tell_reasons(
         Names the resource; its observed steps tell the history.
     current, target, exceedance : numpy.ndarray
         Shape ``(n_services,)``.
-    stale_after : str
-        As of :class:`~optimizer.rightsizing.advice.Advice`.
+    spans : tuple of str
+        Silence after which nothing is recommended, and history that suffices for all policies.
     """
     name, unit = ("CPU", "cores") if usage.resource == CPU else ("Memory", "GiB")
     days = np.sum(~np.isnan(usage.values), axis=1) * (usage.step.total_seconds() / 86400.0)
@@ -71,8 +71,8 @@ def tell_reasons(
     )  # fmt: skip
     return [
         SENTENCES[code].format(
-            name=name, unit=unit, current=now, target=then, days=seen, stale=stale_after,
-            risk=_tell_share(share),
+            name=name, unit=unit, current=now, target=then, days=seen, stale=spans[0],
+            least=spans[1], risk=_tell_share(share),
         )
         for code, now, then, share, seen in rows
     ]  # fmt: skip

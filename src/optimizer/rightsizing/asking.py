@@ -104,6 +104,7 @@ def ask_policy(
         target=past[-1],
         outlook=outlook,
         drivers=explain_targets(surface.model, usage, table, past[-1]),
+        least=surface.settings.least_history,
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
     return Asked(case, past, moments, surface.interval)
