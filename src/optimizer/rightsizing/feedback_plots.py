@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MARKERS = "osD^vPX*<"
 """Of the policies, in the order of their colours: colour never carries the meaning alone."""
 
+AROUND = 5.0
+"""Percent that are shown on both sides of the first round: a change of 1 % must not look large."""
+
 
 def plot_feedback(
     found: Mapping[str, FeedbackResult], untreated: Mapping[str, FeedbackResult] | None = None
@@ -44,6 +47,8 @@ def plot_feedback(
                     label=f"{name}{ending}",
                 )
     upper.axhline(100.0, color=GREY, linewidth=0.8)
+    low, high = upper.get_ylim()
+    upper.set_ylim(min(low, 100.0 - AROUND), max(high, 100.0 + AROUND))
     upper.set(
         title="Requests applied round after round: level is settled, falling is a spiral",
         ylabel="Total request (% of the first round's)",
