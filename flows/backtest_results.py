@@ -233,6 +233,7 @@ def promise_rows(record: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
             *(f"{share:.1%}" for share in (one.covered, one.below, one.above)),
         )
         for group, one in bounds.set_index("group").iterrows()
+        if steps[group] > 0
     ]
     heads = (f"{share:.1%}" for share in SHARES)
     return ("group", "steps", *heads, "peak within bounds", "below", "above"), rows

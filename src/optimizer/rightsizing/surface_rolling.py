@@ -110,11 +110,12 @@ class RollingSurface:
             int64, ascending.
         """
         key = _digest(repr(self), usage, cutoffs)
-        if key not in _memo:
+        found = _memo.get(key)
+        if found is None:
             found = self._forecast(usage, cutoffs)
             _memo.clear()
             _memo[key] = found
-        return _memo[key]
+        return found
 
     def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         interval = self.held(usage, cutoffs)
