@@ -152,7 +152,20 @@ def test_what_is_unknown_has_no_outlook() -> None:
         assert not np.isnan(np.delete(told, 2, axis=1)).any()
 
 
-@pytest.mark.parametrize("wrong", [{"prior": 0.0}, {"halflife": "long"}, {"fleet_halflife": "0h"}])
+def test_who_has_just_started_is_promised_nothing() -> None:
+    values, found = forecast_of(np.ones(N_SERVICES))
+    values[3, : found.cutoffs[100]] = np.nan  # hourly steps: two days are 4 intervals of 12
+    outlook = Ranking().outlook(usage_from(values), found)
+    lower, _ = outlook.bounds()
+    known = ~np.isnan(lower[:, 3])
+    assert np.flatnonzero(known)[0] == 100 + 4 - found.start
+    assert known[100 + 4 - found.start :].all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"prior": 0.0}, {"halflife": "long"}, {"fleet_halflife": "0h"}, {"least_history": "x"}],
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"policy\.ranking\."):
         Ranking(**wrong)  # type: ignore[arg-type]

@@ -205,17 +205,17 @@ def test_telemetry_without_capacity_is_a_share_of_it(usage: Usage, trained: Trai
 
 
 def test_too_short_a_past_is_refused(usage: Usage) -> None:
-    # two days of past and six hours after them do not fit into 53 h
-    with pytest.raises(InsufficientHistoryError, match="more than 2d and then 6h"):
-        collect_lessons(usage, SETTINGS, 53)
+    # a day of past and six hours after it do not fit into 29 h
+    with pytest.raises(InsufficientHistoryError, match="more than 1d and then 6h"):
+        collect_lessons(usage, SETTINGS, 29)
     with pytest.raises(InsufficientHistoryError, match="rows with an outcome"):
-        train(usage, 55)
+        train(usage, 31)
 
 
 @pytest.mark.parametrize(("days", "enough"), [(6, False), (7, True)])
 def test_days_that_are_needed_are_told(days: int, enough: bool) -> None:
     # 20 services teach 80 levels an interval: 400 take 5 intervals, the later four begin 3 h
-    # apart: 48 + 6 + 12 = 66 h. With 6 h to align and a gap of 6 h: 78 h / 0.6 = 5.4 d to train,
+    # apart: 24 + 6 + 12 = 42 h. With 6 h to align and a gap of 6 h: 54 h / 0.6 = 3.75 d to train,
     # (6 + 12) h / 0.15 = 5 d to validate, 12 h / (0.25 / 3) = 6 d to test in three folds.
     panel = tiny_panel(20, days * DAY - (0 if enough else 1))
     split, target = RollingOrigin(folds=3), Exceedance()

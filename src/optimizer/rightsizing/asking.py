@@ -94,7 +94,8 @@ def ask_policy(
         more = _ask(policy, surface.forecast(freed, cutoffs), freed, cutoffs)
         raw = np.where(clipped, np.fmax(raw, more), more)
     past = bound_requests(raw, freed, cutoffs, floor=replay.floor, headroom=replay.headroom)
-    outlook = Ranking().outlook(usage, forecast).newest
+    ranking = Ranking()
+    outlook = ranking.outlook(usage, forecast).newest
     table = answer.table.part(cutoffs[-1:])
     case = ResourceCase(
         usage=usage,
@@ -104,7 +105,7 @@ def ask_policy(
         target=past[-1],
         outlook=outlook,
         drivers=explain_targets(surface.model, usage, table, past[-1]),
-        least=surface.settings.least_history,
+        least=ranking.least_history,
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
     return Asked(case, past, moments, surface.interval)

@@ -8,16 +8,17 @@ level is the probability that this level is exceeded, of a step or of an interva
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.durations import parse_duration
+from optimizer.durations import count_steps, parse_duration
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.depths import BINS, count_depths, depths_of, interpolate, share_beyond
+from optimizer.rightsizing.history import observed_before
 from optimizer.rightsizing.surface_outcomes import count_hits
 from optimizer.rightsizing.surface_rolling import Forecast
 
@@ -113,6 +114,9 @@ class Ranking:
         The same for the fleet, in both steps.
     prior : float
         Weight of the fleet in the first step, in intervals, > 0.
+    least_history : str
+        Observed time without which a service is promised nothing: what has just started is not
+        yet what it will be, and neither it nor the fleet tells.
 
     References
     ----------
@@ -124,10 +128,11 @@ class Ranking:
     halflife: str = "28d"
     fleet_halflife: str = "14d"
     prior: float = 5.0
+    least_history: str = "2d"
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("halflife", "fleet_halflife"):
+        for name in ("halflife", "fleet_halflife", "least_history"):
             parse_duration(getattr(self, name), f"policy.ranking.{name}")
         require_between("policy.ranking.prior", self.prior, 0.0, fix=5, open_low=True)
 
@@ -141,6 +146,7 @@ class Ranking:
         found : Forecast
             Of the calibration period and the cutoffs asked for.
         """
+        found = replace(found, exceedance=self._known(usage, found))
         ranked = self._rank(usage, found)
         life = self._steps(usage, self.fleet_halflife)
         told = [
@@ -150,6 +156,12 @@ class Ranking:
         ]
         asked = slice(found.start, None)
         return Outlook(ranked.levels[asked], *(one[asked] for one in told))
+
+    def _known(self, usage: Usage, found: Forecast) -> FloatArray:
+        """Return the exceedance of the services that are old enough."""
+        least = count_steps(parse_duration(self.least_history, "policy.ranking"), usage.step)
+        young = observed_before(usage.values, found.cutoffs) < least
+        return np.where(young[..., None], np.float32(np.nan), found.exceedance)
 
     def _rank(self, usage: Usage, found: Forecast) -> Outlook:
         """Return the first step, at all cutoffs of the forecast."""

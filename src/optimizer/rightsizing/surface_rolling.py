@@ -82,7 +82,7 @@ class RollingSurface:
     """
 
     refit: str = "7d"
-    least_history: str = "2d"
+    least_history: str = "1d"
     interval: str = "6h"
     calibration: str = "7d"
     per_interval: int = 2

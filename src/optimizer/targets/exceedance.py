@@ -60,7 +60,7 @@ class Exceedance:
     resource: str = CPU
     interval: str = "6h"
     per_interval: int = 2
-    least_history: str = "2d"
+    least_history: str = "1d"
     calibration: str = "7d"
     levels: int = 44
     surface: dict[str, Any] = field(default_factory=dict)
