@@ -37,6 +37,8 @@ class Recommended:
         Holds the frame of recommendations.
     fleet : dict
         Money per month.
+    node : str
+        Type of the nodes that were packed.
     asked : dict
         What was asked, by resource.
     catalogue : PriceCatalogue, optional
@@ -47,16 +49,20 @@ class Recommended:
         Names.
     notes : tuple of str
         What a reader must know.
+    deadband : float
+        Changes of less than this share of the present request are not worth a patch.
     """
 
     replicas: Replicas
     fleet: dict[str, float]
+    node: str
     asked: dict[str, Asked]
     catalogue: PriceCatalogue | None
     models: dict[str, str]
     policy: str
     data: str
     notes: tuple[str, ...]
+    deadband: float
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -80,9 +86,9 @@ def write_recommendations(
     found: Recommended, settings: PatchSettings, output: Path
 ) -> dict[str, Any]:
     """Write tables, report and patches, and return the plain record."""
-    frame = found.frame
-    write_tables(frame, output)
     now, until = found.span
+    frame = found.frame.assign(known_until=now.isoformat(), valid_until=until.isoformat())
+    write_tables(frame, output)
     catalogue = found.catalogue
     context = ReportContext(
         title=f"Right-sizing of {found.data}",
@@ -103,7 +109,7 @@ def write_recommendations(
     write_report(frame, usages, context, output / "report.html")
     replicas = found.replicas
     profile = ReplicaProfile(replicas.services, replicas.hourly) if replicas.services else None
-    per_pod = scale_rows(frame)
+    per_pod = scale_rows(frame, found.deadband)
     paths = write_patches(per_pod, output / "patches", settings, profile)
     skipped = skipped_patches(per_pod, profile)
     record = {
@@ -130,11 +136,23 @@ WORDS = {
 """How a policy decides, in a few words."""
 
 
-def scale_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the recommendations of one pod: those of services in replicas, divided."""
+def scale_rows(frame: pd.DataFrame, deadband: float) -> pd.DataFrame:
+    """Return what a patch may hold: the standing targets, per pod of services in replicas.
+
+    A patch stands until the next one is applied, so that a target for the coming hours alone
+    would fall short at the busy time of the day.
+    """
     number = frame["replicas"].where(frame["replicas"] > 0, 1)
+    standing = frame["standing_target"]
+    idle = (standing / frame["current"] - 1.0).abs() <= deadband
+    moved = frame["action"].isin(CHANGES)
+    action = frame["action"].mask(moved & idle, "keep")
+    action = action.mask(moved & ~idle & (standing > frame["current"]), "scale_up")
+    reason = "the highest request of the policy over the week until " + frame["known_until"]
     amounts = {name: frame[name] / number for name in ("current", "lower_bound", "upper_bound")}
-    return frame.assign(target=frame["replica_size"].fillna(frame["target"]), **amounts)
+    return frame.assign(
+        target=frame["replica_size"].fillna(standing), action=action, reason=reason, **amounts
+    )
 
 
 def show_recommendations(
@@ -150,7 +168,7 @@ def show_recommendations(
     counts = ", ".join(f"{number} {name}" for name, number in record["actions"].items())
     say(f"{counts}; at risk (3 or more): {int((frame['risk'] >= 3).sum())} rows")
     if found.catalogue is not None and found.fleet:
-        for line in _tell_fleet(found.fleet, found.catalogue):
+        for line in _tell_fleet(found.fleet, found.catalogue, found.node):
             say(line)
     say(
         f"{record['patches']} files in {output / 'patches'}; nothing was applied",
@@ -185,7 +203,7 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue) -> list[str]:
+def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue, node: str) -> list[str]:
     unit = prices.currency
     saved, low, high = (f"{fleet[name]:,.0f}" for name in MONEY)
     cost = f"{fleet['current_monthly_cost']:,.0f}"
@@ -194,5 +212,5 @@ def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue) -> list[str]:
     if "packed_monthly_saving" in fleet:
         freed, packed, before, after = (f"{fleet[name]:,.0f}" for name in PACKED)
         told = f"today's targets free requests of {freed} {unit} a month; "
-        lines.append(told + f"nodes given back save {packed}: {before} become {after}")
+        lines.append(told + f"nodes given back save {packed}: {before} {node} become {after}")
     return lines

@@ -83,12 +83,14 @@ def run_recommend(config: ExperimentConfig, overrides: list[str], output: Path) 
         found = Recommended(
             replicas=replicas,
             fleet=priced.fleet,
+            node=priced.node,
             asked=asked,
             catalogue=catalogue,
             models={name: f"version {one.version}" for name, one in champions.versions.items()},
             policy=config.choices["policy"],
             data=parts.source.name,
             notes=tell_notes(asked, catalogue, champions, overrides),
+            deadband=settings.deadband,
         )
         record = write_recommendations(found, patches, output)
         record |= {"run_id": run.run_id, "seconds": time.perf_counter() - began}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def case_of(
         outlook=outlook_of(number),
         drivers=(("max 24h = 1", "age = 2", "last = 3"),) * number,
         least="2d",
+        standing=wanted,
     )
 
 
@@ -195,12 +197,39 @@ def test_risk_and_bounds_are_those_of_the_target_that_is_told() -> None:
     assert frame["upper_bound"].tolist() == [16.0] * 3
 
 
+def test_usage_above_the_request_is_not_clipped_by_it() -> None:
+    at_limit = with_steps(8.0, *range(-40, 0))
+    assert row_of(case_of(4.0, at_limit))["reason_code"] == "clipped_at_limit"
+    above = with_steps(8.0, *range(-40, 0))
+    above[0, -50] = 8.5  # more than 1.02 * 8: the limit lies elsewhere
+    assert row_of(case_of(4.0, above))["reason_code"] == "too_large"
+
+
+def test_a_peak_is_not_idle() -> None:
+    # mean below a quarter of 8, but a peak of 10.5 > 5 * 0.25 * 8
+    values = with_steps(10.5, -30, base=1.0)
+    assert row_of(case_of(4.0, values))["reason_code"] == "too_large"
+
+
+def test_who_is_not_judged_is_not_graded() -> None:
+    values = with_steps(NAN, *range(-30, 0))
+    row = row_of(case_of(4.0, values))
+    assert row["reason_code"] == "silent"
+    assert np.isnan([row[n] for n in ("exceedance", "risk", "lower_bound", "upper_bound")]).all()
+
+
+def test_a_standing_target_is_the_highest_of_the_week() -> None:
+    case = replace(case_of([4.0, 4.0, 8.0]), standing=np.array([6.0, 3.0, 9.0], np.float32))
+    found = advise(case, QUARTER)["standing_target"]
+    assert found.tolist() == [6.0, 4.0, 8.0]  # the third is kept
+
+
 def test_frame_is_as_promised() -> None:
     frame = advise(case_of([4.0, 8.0], resource="memory"), QUARTER)
     assert list(frame) == [
         *("service_id", "cluster_id", "resource", "unit", "current", "target"),
-        *("lower_bound", "upper_bound", "action", "finding", "exceedance", "risk"),
-        *("confidence", "drivers", "reason_code", "reason"),
+        *("standing_target", "lower_bound", "upper_bound", "action", "finding", "exceedance"),
+        *("risk", "confidence", "drivers", "reason_code", "reason"),
     ]
     assert frame["service_id"].tolist() == ["svc-000", "svc-001"]
     assert set(frame["cluster_id"]) == {"east"}
@@ -271,7 +300,7 @@ def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
         ),
         (
             case_of(12.0),
-            "CPU needs 12 cores rather than 8: 1 % of the steps are expected above even that.",
+            "CPU needs 12 cores rather than 8: even so 1 % of the steps are expected above.",
         ),
         (
             case_of(4.0, 1.0, resource="memory"),
@@ -282,9 +311,9 @@ def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
         ),
         (
             case_of(4.0, resource="memory"),
-            "Memory can shrink from 8 to 4 GiB: 10 % of the steps are expected above.",
+            "Memory can shrink from 8 to 4 GiB: the peak is above with a probability of 95 %.",
         ),
-        (case_of(8.5), "CPU fits: 8 cores with 2 % of the steps expected above."),
+        (case_of(8.5), "CPU fits in 8 cores: 2 % of the steps are expected above."),
     ],
 )
 def test_sentences(case: ResourceCase, told: str) -> None:
@@ -299,7 +328,7 @@ def test_shares_are_told_in_words(share: float, told: str) -> None:
     one = np.array([8.0])
     codes = np.array(["fits"])
     found = tell_reasons(codes, usage_from(np.ones(2)), one, one, np.array([share]), "1d")
-    assert found == [f"CPU fits: 8 cores with {told} of the steps expected above."]
+    assert found == [f"CPU fits in 8 cores: {told} of the steps are expected above."]
 
 
 @pytest.mark.parametrize(

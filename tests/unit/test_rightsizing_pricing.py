@@ -128,7 +128,7 @@ def fleet_frame(**changes: Any) -> pd.DataFrame:
 
 
 def test_clusters_are_packed_one_by_one() -> None:
-    found = pack_fleet(fleet_frame(), PRICES, WHOLE)
+    found, _ = pack_fleet(fleet_frame(), PRICES, WHOLE)
     # 8 cores a node. Before: 12 cores in the east take 2 nodes, 4 in the west 1. After: 6 and 2
     # take 1 each. On shared nodes it would be 2 before and 1 after.
     assert (found["nodes_before"], found["nodes_after"]) == (3.0, 2.0)
@@ -137,7 +137,7 @@ def test_clusters_are_packed_one_by_one() -> None:
 
 
 def test_reserve_is_kept_from_the_nodes() -> None:
-    found = pack_fleet(fleet_frame(), PRICES, Advice(reserve=0.06))
+    found, _ = pack_fleet(fleet_frame(), PRICES, Advice(reserve=0.06))
     # 7.52 cores a node hold one service of 4, or three of 2: 3 + 1 before, 1 + 1 after
     assert (found["nodes_before"], found["nodes_after"]) == (4.0, 2.0)
 
@@ -145,24 +145,27 @@ def test_reserve_is_kept_from_the_nodes() -> None:
 def test_service_that_lacks_a_resource_is_left_out_of_the_nodes() -> None:
     frame = fleet_frame()
     frame.loc[3, ["current", "unit"]] = [NAN, SHARE]  # the west's only one
-    found = pack_fleet(frame, PRICES, WHOLE)
+    found, _ = pack_fleet(frame, PRICES, WHOLE)
     assert (found["nodes_before"], found["nodes_after"]) == (2.0, 1.0)
     assert found["freed_monthly_cost"] == pytest.approx(6 * CORE)
 
 
 def test_without_both_resources_or_an_instance_nothing_is_packed() -> None:
     frame = fleet_frame()
-    assert pack_fleet(frame[frame["resource"] == "cpu"], PRICES, WHOLE) == {}
-    assert pack_fleet(frame, BARE, WHOLE) == {}
-    assert pack_fleet(fleet_frame(current=NAN), PRICES, WHOLE) == {}
+    assert pack_fleet(frame[frame["resource"] == "cpu"], PRICES, WHOLE) == ({}, "")
+    assert pack_fleet(frame, BARE, WHOLE) == ({}, "")
+    assert pack_fleet(fleet_frame(current=NAN), PRICES, WHOLE) == ({}, "")
 
 
 def test_instance_is_the_cheapest_or_the_one_that_is_named() -> None:
     dear = {**NODE, "name": "dear", "cores": 4, "hour": 0.3}
     both = PriceCatalogue("both", "EUR", "2025-01-31", "own", 0.04, 0.005, [dear, NODE])
     # the fleet as a whole: 4 dear nodes cost 1.2 an hour, 2 of the others 0.8
-    assert pack_fleet(fleet_frame(), both, WHOLE)["nodes_before"] == 3.0
-    chosen = pack_fleet(fleet_frame(), both, Advice(reserve=0.0, instance="dear"))
+    cheapest, node = pack_fleet(fleet_frame(), both, WHOLE)
+    assert cheapest["nodes_before"] == 3.0
+    assert node != "dear"
+    chosen, named = pack_fleet(fleet_frame(), both, Advice(reserve=0.0, instance="dear"))
+    assert named == "dear"
     assert (chosen["nodes_before"], chosen["nodes_after"]) == (4.0, 3.0)
     with pytest.raises(ConfigError, match=r"prices\.instances: got 'huge'"):
         pack_fleet(fleet_frame(), both, Advice(instance="huge"))

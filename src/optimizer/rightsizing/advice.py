@@ -15,12 +15,17 @@ from optimizer.errors import ConfigError
 from optimizer.features.panel import BoolArray, FloatArray
 from optimizer.ranges import require_between, require_count
 from optimizer.rightsizing.advice_words import tell_reasons
-from optimizer.rightsizing.base import CPU, Usage
+from optimizer.rightsizing.base import CPU, MEMORY, Usage
 from optimizer.rightsizing.censoring import clipped_share
+from optimizer.rightsizing.history import peak
 from optimizer.rightsizing.outlook import Outlook
 
 UNITS = {CPU: "cores"}
 SHARE = "share of capacity"
+OVER = 1.02
+"""Usage up to so many times the request may still be clipped by it: metrics are not exact."""
+IDLE_PEAK = 5.0
+"""An idle service's peak of a week is lower than so many times the mean that counts as idle."""
 BANDS = (0.001, 0.005, 0.02, 0.1)
 
 
@@ -94,11 +99,15 @@ class Advice:
         return usage.n_steps - interval * np.arange(number, -1, -1, dtype=np.int64)
 
     def clipped(self, usage: Usage) -> BoolArray:
-        """Return which services' usage of the last week is clipped at the present request."""
+        """Return which services' usage of the last week is clipped at the present request.
+
+        Usage that rose above the request is not clipped by it: the limit lies elsewhere, or the
+        request was higher then.
+        """
         newest = _part(usage, count_steps(pd.Timedelta(days=7), usage.step))
         share = clipped_share(newest, usage.capacity[:, None])
         clipped: BoolArray = share > self.clipped_above
-        return clipped
+        return clipped & (peak(newest.values) <= OVER * usage.capacity)
 
     def grade(self, exceedance: FloatArray) -> FloatArray:
         """Return the risk of exceedances: 0 at none, 1 to 4 at the bands, linear in between."""
@@ -129,6 +138,9 @@ class ResourceCase:
         What drove the forecast of each service.
     least : str
         History that suffices for a request.
+    standing : numpy.ndarray
+        float32, shape ``(n_services,)``: the highest of the policy's requests over the last week,
+        for whoever sets it and leaves it.
     """
 
     usage: Usage
@@ -139,6 +151,7 @@ class ResourceCase:
     outlook: Outlook
     drivers: tuple[tuple[str, ...], ...]
     least: str
+    standing: FloatArray
 
 
 def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
@@ -155,10 +168,11 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``service_id``, ``cluster_id``, ``resource``, ``unit``, ``current`` (NaN where the
-        capacity is unknown), ``target``, ``lower_bound``, ``upper_bound``, ``action``,
-        ``finding``, ``exceedance`` (calibrated probability that a step uses more than the
-        target), ``risk`` (of the resource alone), ``confidence`` (share of the last 14 days that
-        was observed), ``drivers``, ``reason_code`` and ``reason``.
+        capacity is unknown), ``target`` (until the next cutoff), ``standing_target`` (the highest
+        one of the last week), ``lower_bound``, ``upper_bound``, ``action``, ``finding``,
+        ``exceedance`` (calibrated probability that a step uses more than the target; of memory,
+        that the peak does), ``risk`` (of the resource alone), ``confidence`` (share of the last
+        14 days that was observed), ``drivers``, ``reason_code`` and ``reason``.
 
     Notes
     -----
@@ -170,7 +184,9 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
     stale = parse_duration(settings.stale_after, "recommend.stale_after")
     silent = _steps_since(usage) >= count_steps(stale, usage.step)
     clipped = settings.clipped(usage)
-    mean = _mean(_part(usage, week).values)
+    newest = _part(usage, week).values
+    little = settings.idle_below * current
+    idle = (_mean(newest) < little) & (peak(newest) < IDLE_PEAK * little)
     target = np.where(clipped, np.fmax(case.target, current), case.target)
     change = target / current - 1.0
     codes = np.select(
@@ -180,7 +196,7 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
             ~case.capacity_known,
             clipped & (change <= settings.deadband),
             change > settings.deadband,
-            (mean < settings.idle_below * current) & (change < -settings.deadband),
+            idle & (change < -settings.deadband),
             change < -settings.deadband,
         ],
         ["silent", "history_too_short", "capacity_unknown", "clipped_at_limit", "too_small",
@@ -190,8 +206,15 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
     verdict = VERDICTS.loc[codes]
     kept = verdict["action"].isin(["none", "keep"]).to_numpy() & case.capacity_known
     target = np.where(kept, current, target).astype(np.float32)
-    exceedance = case.outlook.risk(target[None])[0]
-    lower, upper = (bound[0] for bound in case.outlook.bounds())
+    unknown = np.isin(codes, ["silent", "history_too_short"])
+    exceedance, lower, upper = (
+        np.where(unknown, np.float32(np.nan), values[0])
+        for values in (
+            case.outlook.risk(target[None], peaks=usage.resource == MEMORY),
+            *case.outlook.bounds(),
+        )
+    )
+    standing = np.where(kept, current, np.fmax(target, case.standing))
     return pd.DataFrame(
         {
             SERVICE: np.asarray(usage.services, dtype=object),
@@ -200,6 +223,7 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
             "unit": np.where(case.capacity_known, UNITS.get(usage.resource, "GiB"), SHARE),
             "current": np.where(case.capacity_known, current, np.nan),
             "target": target,
+            "standing_target": standing.astype(np.float32),
             "lower_bound": lower,
             "upper_bound": upper,
             "action": verdict["action"].to_numpy(),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
-from optimizer.rightsizing.base import CPU, Usage
+from optimizer.rightsizing.base import CPU, MEMORY, Usage
 
 SENTENCES = {
     "silent": "{name} has not been observed for {stale} or longer: nothing can be recommended.",
@@ -24,21 +24,20 @@ SENTENCES = {
         "{name} usage is clipped at its limit: demand may be higher, so {current:.3g} {unit} are "
         "not lowered."
     ),
-    "too_small": (
-        "{name} needs {target:.3g} {unit} rather than {current:.3g}: {risk} of the steps are "
-        "expected above even that."
-    ),
+    "too_small": "{name} needs {target:.3g} {unit} rather than {current:.3g}: even so {above}.",
     "idle": (
         "{name} is hardly used: {target:.3g} {unit} instead of {current:.3g} would do; ask "
         "whether the service is needed at all."
     ),
-    "too_large": (
-        "{name} can shrink from {current:.3g} to {target:.3g} {unit}: {risk} of the steps are "
-        "expected above."
-    ),
-    "fits": "{name} fits: {current:.3g} {unit} with {risk} of the steps expected above.",
+    "too_large": "{name} can shrink from {current:.3g} to {target:.3g} {unit}: {above}.",
+    "fits": "{name} fits in {current:.3g} {unit}: {above}.",
 }
 """Sentence of each reason code."""
+ABOVE = {
+    CPU: "{} of the steps are expected above",
+    MEMORY: "the peak is above with a probability of {}",
+}
+"""What the exceedance of a target means."""
 
 
 def tell_reasons(
@@ -72,7 +71,7 @@ def tell_reasons(
     return [
         SENTENCES[code].format(
             name=name, unit=unit, current=now, target=then, days=seen, stale=spans[0],
-            least=spans[1], risk=_tell_share(share),
+            least=spans[1], above=ABOVE[usage.resource].format(_tell_share(share)),
         )
         for code, now, then, share, seen in rows
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optimizer.durations import count_steps
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.rightsizing.advice import Advice, ResourceCase
 from optimizer.rightsizing.base import Policy, Usage
@@ -106,6 +107,7 @@ def ask_policy(
         outlook=outlook,
         drivers=explain_targets(surface.model, usage, table, past[-1]),
         least=ranking.least_history,
+        standing=past[-count_steps(pd.Timedelta(days=7), usage.step) // interval :].max(axis=0),
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
     return Asked(case, past, moments, surface.interval)

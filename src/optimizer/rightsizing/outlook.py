@@ -55,20 +55,23 @@ class Outlook:
         """The outlook of the last cutoff alone."""
         return Outlook(self.levels[-1:], self.exceedance[-1:], self.peak_exceedance[-1:])
 
-    def risk(self, requests: FloatArray) -> FloatArray:
-        """Return P(a step uses more than the request).
+    def risk(self, requests: FloatArray, *, peaks: bool = False) -> FloatArray:
+        """Return P(a step uses more than the request), or P(the interval's peak does).
 
         Parameters
         ----------
         requests : numpy.ndarray
             Shape ``(n_cutoffs, n_services)``.
+        peaks : bool
+            Of peaks: what matters where one step above kills.
 
         Returns
         -------
         numpy.ndarray
             float32, same shape, in [0, 1]; NaN where nothing is known.
         """
-        return interpolate(requests[..., None], self.levels, self.exceedance)[..., 0]
+        falling = self.peak_exceedance if peaks else self.exceedance
+        return interpolate(requests[..., None], self.levels, falling)[..., 0]
 
     def levels_at(self, shares: tuple[float, ...]) -> FloatArray:
         """Return the levels that steps exceed with given probabilities.

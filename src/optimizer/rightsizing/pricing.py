@@ -32,10 +32,13 @@ class Priced:
         With ``monthly_saving``, ``monthly_saving_p10`` and ``monthly_saving_p90``.
     fleet : dict
         Money per month; empty without prices.
+    node : str
+        Type of the nodes; empty if none was packed.
     """
 
     frame: pd.DataFrame
     fleet: dict[str, float]
+    node: str = ""
 
 
 def price_advice(
@@ -90,7 +93,8 @@ def price_advice(
         "monthly_saving_p10": saved.total_p10,
         "monthly_saving_p90": saved.total_p90,
     }
-    return Priced(told, fleet | pack_fleet(told, catalogue, settings))
+    packed, node = pack_fleet(told, catalogue, settings)
+    return Priced(told, fleet | packed, node)
 
 
 def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
@@ -104,10 +108,11 @@ def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
 
 def pack_fleet(
     frame: pd.DataFrame, catalogue: PriceCatalogue, settings: Advice
-) -> dict[str, float]:
+) -> tuple[dict[str, float], str]:
     """Return what the targets free and what nodes save, over clusters: they share no nodes.
 
-    Empty where a resource is missing, or the catalogue lists no instance.
+    With the type of the nodes; both empty where a resource is missing, or the catalogue lists no
+    instance.
     """
     wide = frame.pivot_table(
         index=[CLUSTER, SERVICE],
@@ -118,10 +123,10 @@ def pack_fleet(
     )
     needed = {(side, name) for side in ("current", "target") for name in (CPU, MEMORY)}
     if not catalogue.instances or not needed <= set(wide.columns):
-        return {}
+        return {}, ""
     wide = wide[wide[list(needed)].notna().all(axis=1)]
     if not len(wide):
-        return {}
+        return {}, ""
     rules = PackingRules(reserve=settings.reserve)
     name = settings.instance or cheapest_instance(_requests(wide, "current"), catalogue, rules).name
     found = [
@@ -134,7 +139,7 @@ def pack_fleet(
         float(sum(one.before.nodes for one in found)),
         float(sum(one.after.nodes for one in found)),
     )
-    return dict(zip(PACKED, sums, strict=True))
+    return dict(zip(PACKED, sums, strict=True)), name
 
 
 def _requests(wide: pd.DataFrame, side: str) -> Requests:

@@ -77,7 +77,7 @@ def _cost_tiles(
         _tile(
             "Cost per month recommended",
             _amount(fleet.get("target_monthly_cost", NAN), currency),
-            "if all targets are set",
+            "had the policy been followed",
         ),
         _tile("Saving per month", _amount(saving, currency), f"{share}P10 to P90: {spread}"),
     ]
