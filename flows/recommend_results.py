@@ -37,8 +37,8 @@ class Recommended:
         Holds the frame of recommendations.
     fleet : dict
         Money per month.
-    node : str
-        Type of the nodes that were packed.
+    nodes : tuple of str
+        Type of the nodes that were packed, before and after.
     asked : dict
         What was asked, by resource.
     catalogue : PriceCatalogue, optional
@@ -55,7 +55,7 @@ class Recommended:
 
     replicas: Replicas
     fleet: dict[str, float]
-    node: str
+    nodes: tuple[str, ...]
     asked: dict[str, Asked]
     catalogue: PriceCatalogue | None
     models: dict[str, str]
@@ -168,7 +168,7 @@ def show_recommendations(
     counts = ", ".join(f"{number} {name}" for name, number in record["actions"].items())
     say(f"{counts}; at risk (3 or more): {int((frame['risk'] >= 3).sum())} rows")
     if found.catalogue is not None and found.fleet:
-        for line in _tell_fleet(found.fleet, found.catalogue, found.node):
+        for line in _tell_fleet(found.fleet, found.catalogue, found.nodes):
             say(line)
     say(
         f"{record['patches']} files in {output / 'patches'}; nothing was applied",
@@ -203,7 +203,9 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue, node: str) -> list[str]:
+def _tell_fleet(
+    fleet: dict[str, float], prices: PriceCatalogue, nodes: tuple[str, ...]
+) -> list[str]:
     unit = prices.currency
     saved, low, high = (f"{fleet[name]:,.0f}" for name in MONEY)
     cost = f"{fleet['current_monthly_cost']:,.0f}"
@@ -212,5 +214,6 @@ def _tell_fleet(fleet: dict[str, float], prices: PriceCatalogue, node: str) -> l
     if "packed_monthly_saving" in fleet:
         freed, packed, before, after = (f"{fleet[name]:,.0f}" for name in PACKED)
         told = f"today's targets free requests of {freed} {unit} a month; "
-        lines.append(told + f"nodes given back save {packed}: {before} {node} become {after}")
+        told += f"its nodes cost {packed} less: {before} {nodes[0]} become {after} {nodes[-1]}"
+        lines.append(told)
     return lines

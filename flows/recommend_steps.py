@@ -83,7 +83,7 @@ def run_recommend(config: ExperimentConfig, overrides: list[str], output: Path) 
         found = Recommended(
             replicas=replicas,
             fleet=priced.fleet,
-            node=priced.node,
+            nodes=priced.nodes,
             asked=asked,
             catalogue=catalogue,
             models={name: f"version {one.version}" for name, one in champions.versions.items()},

@@ -55,7 +55,7 @@ class Advice:
     max_replicas : int
         Most replicas of a service.
     instance : str, optional
-        Type of the nodes, of the price list; the cheapest for the fleet if absent.
+        Type of the nodes, of the price list; if absent the cheapest, before and after.
     reserve : float
         Share of a node that the system keeps, in [0, 1).
     """

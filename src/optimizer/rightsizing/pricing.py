@@ -14,7 +14,13 @@ from optimizer.rightsizing.asking import Asked
 from optimizer.rightsizing.base import CPU, MEMORY
 from optimizer.rightsizing.packing import PackingRules
 from optimizer.rightsizing.packing_saving import Requests, cheapest_instance, packed_saving
-from optimizer.rightsizing.prices import PriceCatalogue, monthly_cost, price_per_hour
+from optimizer.rightsizing.prices import (
+    HOURS_PER_MONTH,
+    Instance,
+    PriceCatalogue,
+    monthly_cost,
+    price_per_hour,
+)
 from optimizer.rightsizing.prices_savings import monthly_savings
 
 MONEY = ("monthly_saving", "monthly_saving_p10", "monthly_saving_p90")
@@ -32,13 +38,13 @@ class Priced:
         With ``monthly_saving``, ``monthly_saving_p10`` and ``monthly_saving_p90``.
     fleet : dict
         Money per month; empty without prices.
-    node : str
-        Type of the nodes; empty if none was packed.
+    nodes : tuple of str
+        Type of the nodes before and after; empty if none was packed.
     """
 
     frame: pd.DataFrame
     fleet: dict[str, float]
-    node: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def price_advice(
@@ -93,8 +99,8 @@ def price_advice(
         "monthly_saving_p10": saved.total_p10,
         "monthly_saving_p90": saved.total_p90,
     }
-    packed, node = pack_fleet(told, catalogue, settings)
-    return Priced(told, fleet | packed, node)
+    packed, nodes = pack_fleet(told, catalogue, settings)
+    return Priced(told, fleet | packed, nodes)
 
 
 def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
@@ -108,10 +114,11 @@ def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
 
 def pack_fleet(
     frame: pd.DataFrame, catalogue: PriceCatalogue, settings: Advice
-) -> tuple[dict[str, float], str]:
+) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return what the targets free and what nodes save, over clusters: they share no nodes.
 
-    With the type of the nodes; both empty where a resource is missing, or the catalogue lists no
+    With the type of the nodes before and after: the one of ``settings``, or on each side the one
+    that it costs least on. Both are empty where a resource is missing, or the catalogue lists no
     instance.
     """
     wide = frame.pivot_table(
@@ -123,23 +130,34 @@ def pack_fleet(
     )
     needed = {(side, name) for side in ("current", "target") for name in (CPU, MEMORY)}
     if not catalogue.instances or not needed <= set(wide.columns):
-        return {}, ""
+        return {}, ()
     wide = wide[wide[list(needed)].notna().all(axis=1)]
     if not len(wide):
-        return {}, ""
+        return {}, ()
     rules = PackingRules(reserve=settings.reserve)
-    name = settings.instance or cheapest_instance(_requests(wide, "current"), catalogue, rules).name
-    found = [
-        packed_saving(_requests(rows, "current"), _requests(rows, "target"), catalogue, name, rules)
-        for _, rows in wide.groupby(level=CLUSTER)
-    ]
-    sums = (
-        sum(one.freed for one in found),
-        sum(one.realised for one in found),
-        float(sum(one.before.nodes for one in found)),
-        float(sum(one.after.nodes for one in found)),
-    )
-    return dict(zip(PACKED, sums, strict=True)), name
+    old, new = (_node(wide, side, catalogue, settings, rules) for side in ("current", "target"))
+    sums = np.zeros(len(PACKED))
+    for _, rows in wide.groupby(level=CLUSTER):
+        now, then = _requests(rows, "current"), _requests(rows, "target")
+        one = packed_saving(now, then, catalogue, old.name, rules)
+        two = one if new == old else packed_saving(then, then, catalogue, new.name, rules)
+        before, after = one.before.nodes, two.after.nodes
+        saved = (before * old.hour - after * new.hour) * HOURS_PER_MONTH
+        sums += [one.freed, saved, before, after]
+    return dict(zip(PACKED, sums.tolist(), strict=True)), (old.name, new.name)
+
+
+def _node(
+    wide: pd.DataFrame,
+    side: str,
+    catalogue: PriceCatalogue,
+    settings: Advice,
+    rules: PackingRules,
+) -> Instance:
+    """Return the type of the nodes of one side."""
+    if settings.instance:
+        return catalogue.instance(settings.instance)
+    return cheapest_instance(_requests(wide, side), catalogue, rules)
 
 
 def _requests(wide: pd.DataFrame, side: str) -> Requests:
