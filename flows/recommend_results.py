@@ -214,6 +214,6 @@ def _tell_fleet(
     if "packed_monthly_saving" in fleet:
         freed, packed, before, after = (f"{fleet[name]:,.0f}" for name in PACKED)
         told = f"today's targets free requests of {freed} {unit} a month; "
-        told += f"its nodes cost {packed} less: {before} {nodes[0]} become {after} {nodes[-1]}"
+        told += f"nodes for them cost {packed} less: {before} {nodes[0]} become {after} {nodes[-1]}"
         lines.append(told)
     return lines
