@@ -111,6 +111,21 @@ def test_a_choice_by_hand() -> None:
     assert chosen[:, 0].tolist() == [1.0, 2.0, 2.0, 4.0]
 
 
+def test_a_price_of_unmet_demand_weighs_it_against_what_is_requested() -> None:
+    levels, exceedance = random_surface()
+
+    class Given:
+        def forecast(self, usage: Usage, cutoffs: np.ndarray) -> Forecast:
+            return Forecast(cutoffs, 0, 6, levels, exceedance)
+
+    policy = CostOptimal(unmet_price=40.0, surface=Given())
+    found = policy.request(fleet(4, 3), np.array([30, 36, 42]), (policy.setting,))[0]
+    cost = levels + 40.0 * expected_shortfall(levels, exceedance)
+    best = np.argmin(cost, axis=-1)[..., None]
+    np.testing.assert_array_equal(found, np.take_along_axis(levels, best, axis=-1)[..., 0])
+    assert next(iter(policy.sweeps)) == "w=0"
+
+
 @pytest.mark.parametrize("w", [0.0, 0.2, 1.0])
 def test_more_lambda_never_lowers_a_request(w: float) -> None:
     levels, exceedance = random_surface(1)
@@ -271,6 +286,7 @@ def test_each_w_is_a_sweep_of_its_own(usage: Usage, requests: np.ndarray) -> Non
         (BudgetOptimal, {"budget": 0.0}),
         (BudgetOptimal, {"memory": "often"}),
         (CostOptimal, {"ws": (0.2, 1.2)}),
+        (CostOptimal, {"unmet_price": 0.0}),
         (KillOptimal, {"lambda_": 0.0}),
         (BudgetOptimal, {"w": -0.1}),
         (Recalibration, {"prior": 0.0}),

@@ -44,6 +44,9 @@ class CostOptimal(SurfacePolicy):
         Values of λ that span the frontier.
     ws : sequence of float
         Values of w whose sweeps make up the frontier, beside the configured one.
+    unmet_price : float, optional
+        What an unmet core-hour costs, as a multiple of a requested one, > 0. It takes the place
+        of λ and w: the request is then the L of least L + unmet_price·E(u - L)⁺.
 
     Notes
     -----
@@ -58,8 +61,12 @@ class CostOptimal(SurfacePolicy):
         surface: Surface | None = None,
         sweep: Sequence[float] = SWEEP,
         ws: Sequence[float] = WS,
+        unmet_price: float | None = None,
     ) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=5.0, open_low=True)
+        if unmet_price is not None:
+            require_between("policy.unmet_price", unmet_price, 0.0, fix=50.0, open_low=True)
+            lambda_, w = unmet_price / SHORTFALL, 0.0
         for value in (w, *ws):
             require_between("policy.w", value, 0.0, 1.0, fix=0.2)
         super().__init__("lambda_", lambda_, sweep, surface)
