@@ -16,6 +16,7 @@ from optimizer.patches.files import skipped_patches, write_patches
 from optimizer.patches.keda import ReplicaProfile
 from optimizer.patches.settings import PatchSettings
 from optimizer.rightsizing.asking import Asked
+from optimizer.rightsizing.base import CPU
 from optimizer.rightsizing.prices import PriceCatalogue
 from optimizer.rightsizing.pricing import MONEY, PACKED
 from optimizer.rightsizing.replica_profile import Replicas
@@ -102,7 +103,7 @@ def write_recommendations(
         currency=catalogue.currency if catalogue else "",
         models=found.models,
         data_name=found.data,
-        fleet=found.fleet,
+        fleet={**found.fleet, "violated_share": violated_share(frame)},
         notes=found.notes,
     )
     usages = {name: one.case.usage for name, one in found.asked.items()}
@@ -134,6 +135,11 @@ WORDS = {
     "quantile": "requests the level that a promised share of steps exceeds",
 }
 """How a policy decides, in a few words."""
+
+
+def violated_share(frame: pd.DataFrame) -> float:
+    """Return the mean share of CPU steps expected above their targets; memory counts peaks."""
+    return float(frame.loc[frame["resource"] == CPU, "exceedance"].mean())
 
 
 def scale_rows(frame: pd.DataFrame, deadband: float) -> pd.DataFrame:

@@ -20,7 +20,8 @@ GLOSSARY = (
         "Exceedance",
         (
             "Calibrated probability that a step of the coming interval uses more than the target; "
-            "in other words the share of steps expected above it."
+            "in other words the share of steps expected above it. Of memory the probability that "
+            "the peak is above: one step is enough for a kill."
         ),
     ),
     (
@@ -48,13 +49,14 @@ GLOSSARY = (
     (
         "Saving per month (P10 to P90)",
         (
-            "Expected change of the monthly cost at the prices named above; negative means that "
-            "the target costs more. In 8 cases of 10 it should lie between P10 and P90. The range "
-            "of the fleet is not the sum of the rows' ranges."
+            "What a month of following the policy at every interval would have saved, from the "
+            "last weeks, at the prices named above; negative means that it costs more. In 8 cases "
+            "of 10 it should lie between P10 and P90. The range of the fleet is not the sum of "
+            "the rows' ranges."
         ),
     ),
     ("Event probability", "Probability of a scale event within the forecast horizon."),
-    ("Confidence", "From 0 to 1: how far the history at hand supports the recommendation."),
+    ("Confidence", "Share of the last 14 days in which the service was observed, from 0 to 1."),
     ("Drivers", "The figures that spoke most for the recommendation."),
     (
         "Nothing has been applied",

@@ -41,7 +41,9 @@ def build_tiles(
     """
     tiles = _cost_tiles(frame, fleet, currency) + _count_tiles(frame)
     share = fleet.get("violated_share", frame["exceedance"].mean())
-    tiles.append(_tile("Steps expected above target", percent(share), "of the coming interval"))
+    tiles.append(
+        _tile("Steps expected above target", percent(share), "of CPU, in the coming interval")
+    )
     if "packed_monthly_saving" in fleet:
         packed = f"{money(fleet['packed_monthly_saving'])} {currency}"
         tiles.append(
