@@ -19,13 +19,14 @@ from optimizer.gallery import save_plots
 from optimizer.io.artifacts import code_digest, write_json
 from optimizer.io.experiments import open_experiment
 from optimizer.io.feast_objects import TRAINING
-from optimizer.io.registry import crown, find_champion, load_trained, log_model, register
+from optimizer.io.registry import find_champion, load_trained
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.models.base import TrainingLog
 from optimizer.promotion import beats_baseline, beats_champion
 from optimizer.summary import describe_fold, mean_figures
 from optimizer.trained import TrainedModel, concat_frames, frame_truth
 from optimizer.training import FoldSamples, primary_metric, score_validation
+from registration import enter_model
 from runners import Engine, open_engine
 from store_steps import load_validated, project_of, store_validated
 
@@ -216,10 +217,7 @@ def enter_registry(
     result: FoldResult,
     tags: dict[str, str],
 ) -> dict[str, Any]:
-    """Log the newest fold's model, register it as challenger and crown it if it has earned it.
-
-    In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
-    """
+    """Judge the newest fold's model, and enter it into the registry."""
     name = config.registered_name(parts.source.name)
     trained = result.models[config.choices["model"]]
     champion = find_champion(run, name)
@@ -230,21 +228,7 @@ def enter_registry(
         verdict = beats_champion(
             trained, load_trained(champion), result.fold, experiment.labels, parts.evaluation
         )
-    logged = log_model(run, trained)
-    entry = {
-        "name": name,
-        "version": None,
-        "champion": verdict.promoted,
-        "reason": verdict.reason,
-        "tags": tags,
-        "model": vars(logged),
-    }
-    if not config.registry.enter:
-        return entry
-    version = register(run, logged, name, tags)
-    if verdict.promoted:
-        crown(run, version)
-    return entry | {"version": version.version}
+    return enter_model(run, config, name, trained, verdict, tags)
 
 
 def write_outputs(

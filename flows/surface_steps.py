@@ -22,7 +22,7 @@ from optimizer.evaluation.plots_style import save_figure
 from optimizer.experiment import Components, build_components
 from optimizer.features.panel import Panel
 from optimizer.io.artifacts import code_digest, write_json
-from optimizer.io.registry import crown, find_champion, load_trained, log_model, register
+from optimizer.io.registry import find_champion, load_trained
 from optimizer.io.stores import load_panel
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.promotion import SURFACE_METRIC, surface_beats_baseline, surface_beats_champion
@@ -49,6 +49,7 @@ from optimizer.splits import Fold
 from optimizer.summary import mean_figures
 from optimizer.targets.exceedance import Exceedance, check_length
 from optimizer.trained import concat_frames
+from registration import enter_model
 from store_steps import load_validated
 
 OWN, RAW = "model", "raw"
@@ -231,10 +232,7 @@ def enter_surface(
     result: SurfaceResult,
     tags: dict[str, str],
 ) -> dict[str, Any]:
-    """Log the newest fold's surface, register it as challenger and crown it if it has earned it.
-
-    In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
-    """
+    """Judge the newest fold's surface, and enter it into the registry."""
     name = config.registered_name(parts.source.name)
     champion = find_champion(run, name)
     if champion is None:
@@ -242,21 +240,7 @@ def enter_surface(
     else:
         rival = load_trained(champion)
         verdict = surface_beats_champion(result.trained, rival, result.usage, result.test)
-    logged = log_model(run, result.trained)
-    entry = {
-        "name": name,
-        "version": None,
-        "champion": verdict.promoted,
-        "reason": verdict.reason,
-        "tags": tags,
-        "model": vars(logged),
-    }
-    if not config.registry.enter:
-        return entry
-    version = register(run, logged, name, tags)
-    if verdict.promoted:
-        crown(run, version)
-    return entry | {"version": version.version}
+    return enter_model(run, config, name, result.trained, verdict, tags)
 
 
 def write_surface(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ FLOORS = (LEAST, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Margins that a baseline chooses from."""
 
 
-class _Counted:
+class _Counted(ABC):
     """A share that was counted, kept away from certainty by a margin.
 
     The margin costs least log loss on the training intervals: a baseline that says never as soon
@@ -40,8 +42,9 @@ class _Counted:
         """Return the counted share of each level within the margin."""
         return np.clip(self._count(cases), self.floor, 1.0 - self.floor)
 
+    @abstractmethod
     def _count(self, cases: Cases) -> FloatArray:
-        raise NotImplementedError
+        """Return the counted share of each level; no outcome is read."""
 
 
 class DecayedShare(_Counted):

@@ -1,0 +1,39 @@
+"""How a trained model enters the registry, whatever it predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optimizer.config_schema import ExperimentConfig
+from optimizer.io.registry import crown, log_model, register
+from optimizer.io.tracking import TrackedRun
+from optimizer.promotion import Verdict
+
+
+def enter_model(
+    run: TrackedRun,
+    config: ExperimentConfig,
+    name: str,
+    trained: Any,
+    verdict: Verdict,
+    tags: dict[str, str],
+) -> dict[str, Any]:
+    """Log a model, register it as challenger and crown it if it has earned it.
+
+    In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
+    """
+    logged = log_model(run, trained)
+    entry = {
+        "name": name,
+        "version": None,
+        "champion": verdict.promoted,
+        "reason": verdict.reason,
+        "tags": tags,
+        "model": vars(logged),
+    }
+    if not config.registry.enter:
+        return entry
+    version = register(run, logged, name, tags)
+    if verdict.promoted:
+        crown(run, version)
+    return entry | {"version": version.version}
