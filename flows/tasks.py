@@ -187,19 +187,19 @@ def replay(
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
-    return replay_named(name, build(node, f"policy {name}"), rules, usage)
+    policy = build(node, f"policy {name}").using(rules.surface(usage.resource))
+    return replay_named(name, policy, rules, usage)
 
 
 @task(name="look-ahead", cache_policy=NO_CACHE)
 def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
     """Return the calibrated outlook at every cutoff of a replay."""
     from optimizer.rightsizing.outlook import Ranking
-    from optimizer.rightsizing.surface_rolling import ROLLING
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
-    surface = ROLLING[config.backtest.resource]
-    return Ranking().outlook(usage, surface.forecast(usage, rules.cutoffs(usage)))
+    found = rules.surface(usage.resource).forecast(usage, rules.cutoffs(usage))
+    return Ranking().outlook(usage, found)
 
 
 @task(name="predict-events", cache_policy=NO_CACHE)

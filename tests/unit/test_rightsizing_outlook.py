@@ -17,7 +17,7 @@ from optimizer.rightsizing.depths import (
     interpolate,
     share_beyond,
 )
-from optimizer.rightsizing.outlook import Outlook, Ranking
+from optimizer.rightsizing.outlook import TOLD, Outlook, Ranking, tell_truth
 from optimizer.rightsizing.promises import tabulate_bounds, tabulate_promises
 from optimizer.rightsizing.surface_rolling import Forecast
 from usages import usage_from
@@ -81,8 +81,39 @@ def test_the_share_beyond_pools_own_and_fleet_by_hand() -> None:
     # half of bin 100 and bin 200 beyond the second, bin 200 beyond the third
     found = share_beyond(own, fleet, 4.0, at)
     np.testing.assert_allclose(found, [[3 / 8, 2.5 / 8, 2 / 8]], rtol=1e-6)
-    word = share_beyond(own, np.zeros_like(fleet), 4.0, np.array([[2.0]], dtype=np.float32))
-    np.testing.assert_allclose(word, [[0.01]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("peaks", [False, True])
+def test_before_any_outcome_the_forecast_is_taken_at_its_word(peaks: bool) -> None:
+    usage = usage_from(np.full((2, 100), 0.5, dtype=np.float32))
+    levels = np.broadcast_to(np.array([0.2, 1.0], dtype=np.float32), (1, 2, 2))
+    exceedance = np.broadcast_to(np.array([0.5, 0.1], dtype=np.float32), (1, 2, 2))
+    found = Forecast(np.array([96]), 0, 4, levels, exceedance, peaks=peaks)
+    outlook = Ranking().outlook(usage, found)
+    word = np.array([0.5, 0.1]) * 10 ** (-NUDGE * np.array([1, 2]))
+    np.testing.assert_allclose(outlook.exceedance[0, 0, 1:3], word, rtol=0.01)
+    # of four independent steps one at least exceeds; a forecast of peaks says so itself
+    expected = word if peaks else 1.0 - (1.0 - word) ** 4
+    np.testing.assert_allclose(outlook.peak_exceedance[0, 0, 1:3], expected, rtol=0.01)
+
+
+def test_the_truth_is_told_by_promise_and_outcomes_by_hand() -> None:
+    values = np.zeros((2, 12), dtype=np.float32)
+    values[0, 0:2] = 9.0
+    values[1, 4] = 9.0
+    usage = usage_from(values)
+    cutoffs = np.array([0, 4, 8])
+    shape = (3, 2, 1)
+    blank = np.zeros(shape, dtype=np.float32)
+    found = Forecast(cutoffs, 0, 4, blank, blank)
+    levels = np.ones((len(TOLD), 3, 2), dtype=np.float32)
+    steps = tell_truth(usage, found, levels, np.inf, 2.0, peaks=False)
+    half = TOLD.index(0.5)
+    # nothing is known at first; then 2 of 8 steps, and 16 as promised; then 3 of 16, and 16
+    expected = [0.5, (2 + 16 * 0.5) / 24, (3 + 16 * 0.5) / 32]
+    np.testing.assert_allclose(steps[:, half], expected, rtol=1e-12)
+    peaks = tell_truth(usage, found, levels, np.inf, 2.0, peaks=True)
+    np.testing.assert_allclose(peaks[:, half], [0.5, (1 + 2) / 6, (2 + 2) / 8], rtol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.0, 1.6])

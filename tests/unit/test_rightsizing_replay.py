@@ -14,6 +14,7 @@ from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.history import past_peaks
 from optimizer.rightsizing.replay import Replay, replay_policy
 from optimizer.rightsizing.replay_intervals import Window, interval_peaks, interval_stops
+from optimizer.rightsizing.surface_rolling import ROLLING
 from usages import Swept
 
 NAN = np.nan
@@ -110,11 +111,18 @@ def test_too_little_history_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": "often"}, {"floor": 0.0}, {"headroom": 0.5}, {"period": "-1d"}]
+    "wrong",
+    [{"every": "often"}, {"floor": 0.0}, {"headroom": 0.5}, {"period": "-1d"}, {"refit": "x"}],
 )
 def test_wrong_settings_are_config_errors(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"replay.{next(iter(wrong))}"):
         Replay(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+def test_the_surface_is_the_resource_s_own_but_for_the_schedule(resource: str) -> None:
+    assert Replay().surface(resource) == ROLLING[resource]
+    assert Replay(refit="1d").surface(resource) == replace(ROLLING[resource], refit="1d")
 
 
 def test_interval_stops() -> None:

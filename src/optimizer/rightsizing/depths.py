@@ -90,7 +90,7 @@ def share_beyond(
     own : numpy.ndarray
         Counts of each service, shape ``(n_services, BINS)``.
     fleet : numpy.ndarray
-        Counts of all, shape ``(1, BINS)``.
+        Counts of all, shape ``(1, BINS)``, not all 0.
     prior : float
         What all of the fleet's counts together weigh.
     depths : numpy.ndarray
@@ -99,13 +99,9 @@ def share_beyond(
     Returns
     -------
     numpy.ndarray
-        float32, in [0, 1], non-increasing along the last axis. Where nothing was counted yet the
-        forecast is taken at its word.
+        float32, in [0, 1], non-increasing along the last axis.
     """
-    total = fleet.sum()
-    if total == 0.0:
-        return np.asarray(np.minimum(10.0**-depths, 1.0), dtype=np.float32)
-    joined = own + fleet * (prior / total)
+    joined = own + fleet * (prior / fleet.sum())
     beyond = np.zeros((len(joined), BINS + 1))
     beyond[:, :-1] = np.cumsum(joined[:, ::-1], axis=1)[:, ::-1]
     beyond /= beyond[:, :1]

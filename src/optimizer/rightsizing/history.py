@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from optimizer.features.panel import FloatArray, IntArray
 from optimizer.rightsizing.base import Usage
 
+FLOOR = 0.01
+"""Cores or GiB; no request is lower."""
+HEADROOM = 1.05
+"""No request is higher than so many times the capacity, unless usage has been."""
+
 
 def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
     """Return how many steps were observed before each cutoff.

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.history import request_caps
-from optimizer.rightsizing.replay import HEADROOM
+from optimizer.rightsizing.history import HEADROOM, request_caps
 from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.05, 5000.0, 36).round(4))

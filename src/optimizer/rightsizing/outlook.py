@@ -107,7 +107,10 @@ class Ranking:
     First each service: its own ranks, decayed by age, are joined by the fleet's, which count as
     much as some intervals of its own; so a new service is told from the fleet, an old one from
     itself. Then the fleet: levels that a share of steps was to exceed were in truth exceeded by
-    another share, for example since usage comes in few distinct values; that share is told.
+    another share, for example since usage comes in few distinct values; that share is told. A
+    fleet's outcomes move together, so few intervals say little however many services there are:
+    here too the promise counts as much as some intervals. Before any outcome the forecast is taken
+    at its word, and the steps of an interval as independent.
 
     Parameters
     ----------
@@ -116,7 +119,8 @@ class Ranking:
     fleet_halflife : str
         The same for the fleet, in both steps.
     prior : float
-        Weight of the fleet in the first step, in intervals, > 0.
+        Intervals, > 0, that the fleet counts as much as in the first step, and the promise in the
+        second.
     least_history : str
         Observed time without which a service is promised nothing: what has just started is not
         yet what it will be, and neither it nor the fleet tells.
@@ -153,7 +157,7 @@ class Ranking:
         ranked = self._rank(usage, found)
         life = self._steps(usage, self.fleet_halflife)
         told = [
-            correct(falling, tell_truth(usage, found, levels, life, peaks=peaks))
+            correct(falling, tell_truth(usage, found, levels, life, self.prior, peaks=peaks))
             for peaks, falling in ((False, ranked.exceedance), (True, ranked.peak_exceedance))
             for levels in [_invert(ranked.levels, falling, TOLD)]
         ]
@@ -180,7 +184,7 @@ class Ranking:
                 own = own.decayed(0.5 ** (passed / lives[0])).plus(*outcome)
                 fleet = fleet.decayed(0.5 ** (passed / lives[1])).plus(*outcome)
             levels, depths = depths_of(found.levels[i], found.exceedance[i])
-            told.append((levels, *own.shares(fleet, depths, self.prior, found.interval)))
+            told.append((levels, *own.shares(fleet, depths, self.prior, found)))
             coming = usage.values[:, cutoff : cutoff + found.interval]
             if i >= found.honest:
                 waiting.append((i, count_depths(coming, levels, depths)))
@@ -208,7 +212,13 @@ def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
 
 
 def tell_truth(
-    usage: Usage, found: Forecast, levels: FloatArray, halflife: float, *, peaks: bool
+    usage: Usage,
+    found: Forecast,
+    levels: FloatArray,
+    halflife: float,
+    prior: float,
+    *,
+    peaks: bool,
 ) -> _Matrix:
     """Return the share of the fleet's steps, or peaks, that in truth exceeded given levels.
 
@@ -223,6 +233,8 @@ def tell_truth(
         shares ``TOLD`` of the steps, or peaks, were to exceed.
     halflife : float
         Steps after which an outcome weighs half.
+    prior : float
+        What the promise weighs, in intervals of the fleet's mean size.
     peaks : bool
         Whether intervals are counted whose peak is above the level, or steps.
 
@@ -238,8 +250,11 @@ def tell_truth(
     age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)
     weight = np.where(age >= found.interval, 0.5 ** (age / halflife), 0.0)
     weight[:, : found.honest] = 0.0
-    seen = weight @ steps.sum(axis=1)
-    share = weight @ hits.sum(axis=2).T / np.maximum(seen, 1e-12)[:, None]
+    fleet = steps.sum(axis=1)
+    seen, intervals = weight @ fleet, weight @ (fleet > 0)
+    promised = prior * seen / np.maximum(intervals, 1e-12)
+    came = weight @ hits.sum(axis=2).T + promised[:, None] * np.array(TOLD)
+    share = came / np.maximum(seen + promised, 1e-12)[:, None]
     told: _Matrix = np.where(seen[:, None] > 0, share, TOLD)
     return np.maximum.accumulate(told, axis=1)
 
@@ -264,10 +279,13 @@ class _Counts:
         return _Counts(self.steps + steps, self.peaks + peaks)
 
     def shares(
-        self, fleet: _Counts, depths: FloatArray, prior: float, interval: int
+        self, fleet: _Counts, depths: FloatArray, prior: float, found: Forecast
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the shares of steps and of peaks that lay beyond each depth."""
+        """Return the shares of steps and of peaks beyond each depth: counted, else forecast."""
+        if fleet.steps.sum() == 0.0:
+            told = np.minimum(10.0**-depths, np.float32(1.0))
+            return told, 1.0 - (1.0 - told) ** (1 if found.peaks else found.interval)
         return (
-            share_beyond(self.steps, fleet.steps, prior * interval, depths),
+            share_beyond(self.steps, fleet.steps, prior * found.interval, depths),
             share_beyond(self.peaks, fleet.peaks, prior, depths),
         )

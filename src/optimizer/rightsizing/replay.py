@@ -8,7 +8,7 @@ until the next cutoff. What it cost and what it missed is counted in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,13 +20,9 @@ from optimizer.errors import InsufficientHistoryError
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Policy, Usage
-from optimizer.rightsizing.history import request_caps
+from optimizer.rightsizing.history import FLOOR, HEADROOM, request_caps
+from optimizer.rightsizing.surface_rolling import ROLLING, RollingSurface
 from optimizer.rightsizing.usage import usage_of
-
-FLOOR = 0.01
-"""Cores or GiB; no request is lower."""
-HEADROOM = 1.05
-"""No request is higher than so many times the capacity, unless usage has been."""
 
 
 class Clock(Protocol):
@@ -64,6 +60,8 @@ class Replay:
         Least request in cores or GiB, > 0.
     headroom : float
         Highest request as a multiple of the capacity, >= 1; usage seen before a cutoff raises it.
+    refit : str
+        How long a surface serves before it is fitted again.
     """
 
     every: str = "6h"
@@ -71,10 +69,11 @@ class Replay:
     least_history: str = "7d"
     floor: float = FLOOR
     headroom: float = HEADROOM
+    refit: str = "7d"
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("every", "period", "least_history"):
+        for name in ("every", "period", "least_history", "refit"):
             parse_duration(getattr(self, name), f"replay.{name}")
         require_between("replay.floor", self.floor, 1e-6, fix=FLOOR)
         require_between("replay.headroom", self.headroom, 1.0, fix=HEADROOM)
@@ -119,6 +118,16 @@ class Replay:
         See :func:`optimizer.rightsizing.usage.usage_of`.
         """
         return usage_of(panel, resource, before=int(self.cutoffs(panel)[0]))
+
+    def surface(self, resource: str) -> RollingSurface:
+        """Return the exceedance surface that policies ask in this replay.
+
+        Parameters
+        ----------
+        resource : str
+            ``cpu`` or ``memory``.
+        """
+        return replace(ROLLING[resource], refit=self.refit)
 
     def requests(
         self,

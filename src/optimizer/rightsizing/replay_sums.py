@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import MEMORY, Usage
-from optimizer.rightsizing.replay import FLOOR
+from optimizer.rightsizing.history import FLOOR
 from optimizer.rightsizing.replay_intervals import FloatMatrix, Window
 
 SUMS = (

@@ -44,6 +44,8 @@ class Forecast:
         float32, same shape, non-increasing along the last axis; NaN where nothing is known.
     honest : int
         Number of oldest cutoffs whose outcomes the model has learned from: no calibration may.
+    peaks : bool
+        Whether the exceedance is that of an interval's peak, not of its steps.
     """
 
     cutoffs: NDArray[np.int64]
@@ -52,6 +54,7 @@ class Forecast:
     levels: FloatArray
     exceedance: FloatArray
     honest: int = 0
+    peaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ class RollingSurface:
                     coming = table.part(asked[some])
                     exceedance[some] = model.exceedance(usage, coming, levels[some])
         exceedance[self.young(usage, asked)] = np.nan
-        raw = Forecast(asked, len(before), interval, levels, exceedance)
+        peaks = model.outcome == "peak"
+        raw = Forecast(asked, len(before), interval, levels, exceedance, peaks=peaks)
         return replace(raw, exceedance=multiply(exceedance, self.factors(usage, raw)))
 
     def candidates(self, usage: Usage, table: SurfaceTable, floor: float) -> FloatArray:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.history import request_caps
-from optimizer.rightsizing.replay import HEADROOM
+from optimizer.rightsizing.history import HEADROOM, request_caps
 from optimizer.rightsizing.surface_features import (
     HALFLIVES,
     WINDOWS,

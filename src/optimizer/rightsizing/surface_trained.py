@@ -153,7 +153,8 @@ class TrainedSurface:
         exceedance = self.model.exceedance(usage, table, levels)
         exceedance[self.settings.young(usage, asked)] = np.nan
         since = int(np.sum(moments(usage, asked) < self.fitted_until))
-        raw = Forecast(asked, len(before), interval, levels, exceedance, since)
+        peaks = self.model.outcome == "peak"
+        raw = Forecast(asked, len(before), interval, levels, exceedance, since, peaks)
         return Answer(table, raw, self.settings.factors(usage, raw, since))
 
     def _check(self, usage: Usage, cutoffs: NDArray[np.int64]) -> int:

@@ -14,6 +14,7 @@ from optimizer.durations import parse_duration
 from optimizer.errors import ConfigError, SchemaError, SourceError
 from optimizer.features.panel import infer_step
 from optimizer.telemetry.clock import align, check_clock, micros_of, to_utc
+from optimizer.telemetry.days import join_days
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def join(frames: list[pd.DataFrame], source: str) -> pd.DataFrame:
     return rest.reset_index(drop=True).assign(**ids)
 
 
-def complete(frame: pd.DataFrame, source: str, *, clock: str, path: str) -> pd.DataFrame:
+def complete(
+    frame: pd.DataFrame, source: str, *, clock: str, path: str, joined: bool = False
+) -> pd.DataFrame:
     """Turn parsed rows into the canonical frame.
 
     Services without any CPU value are dropped (their rows measure something else), the clock is
@@ -75,11 +78,13 @@ def complete(frame: pd.DataFrame, source: str, *, clock: str, path: str) -> pd.D
         ``"start"`` or ``"end"``: which edge of its interval a timestamp marks.
     path : str
         ``data.path``, for messages.
+    joined : bool
+        Whether each service's days follow one another: :func:`optimizer.telemetry.days.join_days`.
 
     Raises
     ------
     SourceError
-        Fewer than two services measure CPU.
+        Fewer than two services measure CPU, or have days to join.
     """
     frame = _in_order(_with_cpu(frame, path))
     step = infer_step(frame[TIMESTAMP], frame[SERVICE])
@@ -88,6 +93,8 @@ def complete(frame: pd.DataFrame, source: str, *, clock: str, path: str) -> pd.D
         ends = ends + step.value // 1000
     codes = frame[SERVICE].cat.codes.to_numpy()
     frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, step))})
+    if joined:
+        frame = join_days(frame, path)
     empty = [name for name in metrics_of(frame) if frame[name].isna().all()]
     if empty:
         _log.info("%s: no value at all, left out: %s", source, ", ".join(empty))

@@ -31,6 +31,8 @@ class PlanetlabTelemetry:
     clock : str, optional
         ``start`` (also if None) or ``end``: whether the first line measures the day's first 5
         minutes or ends at midnight.
+    join_days : bool
+        Whether each service's days follow one another, without the days that it lacks between.
     name : str
         Name of the data; empty or null means ``planetlab``.
 
@@ -43,6 +45,7 @@ class PlanetlabTelemetry:
     path: str
     freq: str | None = None
     clock: str | None = None
+    join_days: bool = False
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -81,7 +84,13 @@ class PlanetlabTelemetry:
                 CPU: np.concatenate(cells) / np.float32(100),
             }
         )
-        return complete(frame, self.name, clock=self.clock or "start", path=self.path)
+        return complete(
+            frame,
+            self.name,
+            clock=self.clock or "start",
+            path=self.path,
+            joined=self.join_days,
+        )
 
 
 def _midnight(file: Path) -> int:

@@ -54,6 +54,8 @@ class TableTelemetry:
     clock : str, optional
         ``start`` or ``end``: the edge of its interval that a timestamp marks. None: a column
         called ``timestamp`` is the START, any other the END.
+    join_days : bool
+        Whether each service's days follow one another, without the days that it lacks between.
     name : str
         Name of the data; empty or null means the stem of ``path``.
 
@@ -68,6 +70,7 @@ class TableTelemetry:
     units: Mapping[str, str | None] | None = field(default=None)
     freq: str | None = None
     clock: str | None = None
+    join_days: bool = False
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -109,6 +112,7 @@ class TableTelemetry:
             self.name,
             clock=self.clock or _edge(files, found),
             path=self.path,
+            joined=self.join_days,
         )
 
     def _read(self, file: Path, found: Mapping[str, str]) -> pd.DataFrame:
