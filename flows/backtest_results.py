@@ -24,14 +24,10 @@ from optimizer.rightsizing.backtest import (
 from optimizer.rightsizing.base import CPU, Usage
 from optimizer.rightsizing.frontier import LIMITS
 from optimizer.rightsizing.outlook import Outlook
-from optimizer.rightsizing.plots import (
-    busiest_service,
-    plot_frontiers,
-    plot_promises,
-    plot_requests,
-)
+from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
 from optimizer.rightsizing.prices import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
 from optimizer.rightsizing.promises import SHARES, tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.replay_metrics import HOURS
 from optimizer.rightsizing.request_table import frame_requests, write_requests
 

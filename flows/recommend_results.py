@@ -104,6 +104,8 @@ def write_recommendations(
         models=found.models,
         data_name=found.data,
         fleet={**found.fleet, "violated_share": violated_share(frame)},
+        promises=pd.concat([one.promises for one in found.asked.values()]),
+        bounds=pd.concat([one.bounds for one in found.asked.values()]),
         notes=found.notes,
     )
     usages = {name: one.case.usage for name, one in found.asked.items()}
@@ -121,6 +123,8 @@ def write_recommendations(
         "fleet": found.fleet,
         "actions": frame["action"].value_counts().to_dict(),
         "findings": frame["finding"].value_counts().to_dict(),
+        "promises": context.promises.to_dict("records"),
+        "bounds": context.bounds.to_dict("records"),
         "notes": list(found.notes),
         "patches": len(paths),
         "without_patch": [vars(one) for one in skipped],
@@ -176,6 +180,8 @@ def show_recommendations(
     if found.catalogue is not None and found.fleet:
         for line in _tell_fleet(found.fleet, found.catalogue, found.nodes):
             say(line)
+    for line in _tell_promises(found.asked):
+        say(line)
     say(
         f"{record['patches']} files in {output / 'patches'}; nothing was applied",
         f"report {output / 'report.html'}, {record['seconds']:.0f} s; "
@@ -207,6 +213,25 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
         f"{money[0]} [{money[1]}, {money[2]}]",
         tell(row["event_probability"], ".1%"),
     )
+
+
+def _tell_promises(asked: dict[str, Asked]) -> list[str]:
+    """Return what came of each resource's promises since its surface was fitted."""
+    lines = []
+    for name, one in asked.items():
+        if not one.bounds["intervals"].any():
+            lines.append(f"{name}: no promise of this surface has come due yet")
+            continue
+        promised, came = (
+            "/".join(f"{100 * share:.2g}" for share in one.promises[column])
+            for column in ("promised", "realised")
+        )
+        held = one.bounds.iloc[0]
+        lines.append(
+            f"{name}, since its surface was fitted: {promised}% of steps promised above a level, "
+            f"{came}% realised; {held['covered']:.1%} of {held['intervals']:,} peaks within P5-P95"
+        )
+    return lines
 
 
 def _tell_fleet(

@@ -27,13 +27,13 @@ from optimizer.io.stores import load_panel
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.promotion import SURFACE_METRIC, surface_beats_baseline, surface_beats_champion
 from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.surface_evaluation import (
     DRAWN,
     PROMISES,
     Scored,
     frame_scored,
     measure,
-    plot_promises,
     realise,
     score_answer,
 )
@@ -253,7 +253,8 @@ def write_surface(
     concat_frames(frames).to_parquet(output / "predictions.parquet", index=False)
     plots = output / "plots"
     plots.mkdir(parents=True, exist_ok=True)
-    save_figure(plot_promises(results[-1].kept(DRAWN)), plots / "calibration.png")
+    curves = pd.concat(results[-1].kept(DRAWN), names=["group"]).reset_index("group")
+    save_figure(plot_promises(curves), plots / "calibration.png")
 
 
 def show_surface(config: ExperimentConfig, record: dict[str, Any], output: Path) -> None:

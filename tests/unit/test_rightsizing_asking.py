@@ -117,6 +117,30 @@ def test_case_has_what_is_known_of_every_service(asked: Asked, usage: Usage) -> 
     assert np.isnan(upper[YOUNG])
 
 
+def test_promises_are_counted_since_the_fit_and_once_they_are_due(
+    panel: Panel, trained: TrainedSurface, usage: Usage
+) -> None:
+    long = Advice(history="12d")  # reaches back to before the fit
+    begun = long.cutoffs(usage, HELD)
+    assert begun[0] < STOP
+    asked = ask_policy(CostOptimal(), trained, panel, long, Replay())
+    due = begun[(begun >= STOP) & (begun + HELD <= usage.n_steps)]
+    seen = ~np.isnan(np.stack([usage.values[:, c : c + HELD] for c in due]))
+    seen[:, YOUNG] = seen[0, LATE] = False  # less than two days old: promised nothing yet
+    assert asked.promises["group"].unique().tolist() == ["cpu"]
+    assert asked.promises["steps"].unique().tolist() == [seen.sum()]
+    assert asked.bounds["intervals"].tolist() == [seen.any(axis=2).sum()]
+
+
+def test_no_promise_has_come_due_on_the_day_of_the_fit(
+    panel: Panel, trained: TrainedSurface, usage: Usage
+) -> None:
+    fresh = replace(trained, fitted_until=usage.timestamps[-1])
+    asked = ask_policy(CostOptimal(), fresh, panel, WEEK, Replay())
+    assert asked.bounds["intervals"].tolist() == [0]
+    assert asked.promises["realised"].isna().all()
+
+
 def test_advice_follows(asked: Asked) -> None:
     codes = advise(asked.case, WEEK)["reason_code"].tolist()
     assert codes[PINNED] == "too_small"

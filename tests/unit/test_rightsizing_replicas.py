@@ -1,4 +1,4 @@
-"""Replicas times size: by a step, by sizes that can be had, and with one replica lost."""
+"""Replicas times size: by a step, and with one replica lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optimizer.errors import ConfigError
-from optimizer.rightsizing.replicas import desired_replicas, split_by_size, split_by_step
+from optimizer.rightsizing.replicas import desired_replicas, split_by_step
 
 NAN = np.nan
 
@@ -62,65 +62,29 @@ def test_price_weighs_the_resources() -> None:
     assert split_by_step(*loads, [0.5, 1.0]).replicas.tolist() == [3]  # 5.0 against 4.5
 
 
-def test_sizes_that_can_be_had() -> None:
-    # 5 cores and 10 GiB. Small (2, 4): max(ceil(2.5), ceil(2.5)) = 3, costs 0.3; large (4, 16):
-    # max(2, 1) = 2, costs 0.5; huge (8, 32): 1, 0.45.
-    shapes, hours = [[2.0, 4.0], [4.0, 16.0], [8.0, 32.0]], [0.1, 0.25, 0.45]
-    found = split_by_size([[5.0, 10.0]], None, shapes, hours)
-    assert (found.replicas[0], found.size[0].tolist()) == (3, [2.0, 4.0])
-    assert found.hour[0] == pytest.approx(0.3)
-    # At most two: huge is cheaper than two large. At least two: three small are again.
-    assert split_by_size([[5.0, 10.0]], None, shapes, hours, max_replicas=2).hour[0] == 0.45
-    two = split_by_size([[5.0, 10.0]], None, shapes, hours, min_replicas=2)
-    assert two.replicas[0] == 3
-    # Typically 5 cores: three small need a fourth (0.4), large a third (0.75), huge a second.
-    safe = split_by_size([[5.0, 10.0]], [[5.0, 4.0]], shapes, hours)
-    assert (safe.replicas[0], safe.hour[0]) == (4, pytest.approx(0.4))
-    # Typically 4 cores: two small hold that, and there are three anyway.
-    assert split_by_size([[5.0, 10.0]], [[4.0, 4.0]], shapes, hours).replicas[0] == 3
-
-
-def test_equally_cheap_sizes_tie_to_fewer_replicas() -> None:
-    # Three of 1 at 0.1 cost 0.30000000000000004, one of 3 costs 0.3.
-    for order in (slice(None), slice(None, None, -1)):
-        found = split_by_size([[3.0]], None, [[1.0], [3.0]][order], [0.1, 0.3][order])
-        assert (found.replicas[0], found.size[0, 0]) == (1, 3.0)
-
-
-def test_what_nothing_holds_and_what_is_unknown_has_no_replicas() -> None:
-    found = split_by_size([[11.0], [10.0], [NAN], [1.0], [0.0]], None, [[1.0]], [0.1])
-    assert found.replicas.tolist() == [0, 10, 0, 1, 1]
-    np.testing.assert_array_equal(np.isnan(found.hour), [True, False, True, False, False])
+def test_what_is_unknown_has_no_replicas() -> None:
     target, typical = [[1.0, NAN], [1.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, NAN], [0.0, 0.0]]
-    for split in (
-        split_by_step(target, typical, [0.5, 0.5], [1.0, 1.0]),
-        split_by_size(target, typical, [[1.0, 1.0]], [1.0]),
-    ):
-        assert split.replicas.tolist() == [0, 0, 1]
-        assert np.isnan(split.size[:2]).all()
+    split = split_by_step(target, typical, [0.5, 0.5], [1.0, 1.0])
+    assert split.replicas.tolist() == [0, 0, 1]
+    assert np.isnan(split.size[:2]).all()
+    np.testing.assert_array_equal(np.isnan(split.hour), [True, True, False])
 
 
 def test_nothing_allowed_is_cheaper() -> None:
     rng = np.random.default_rng(0)
-    target = rng.uniform(0.1, 20.0, (50, 2))
+    target = rng.uniform(0.1, 4.0, (50, 2))
     typical = target * rng.uniform(0.1, 0.9, (50, 2))
-    shapes, hours = rng.uniform(0.5, 8.0, (6, 2)), rng.uniform(0.05, 0.5, 6)
-    found = split_by_size(target, typical, shapes, hours, min_replicas=2, max_replicas=4)
+    step, price = np.array([0.5, 0.25]), np.array([0.03, 0.01])
+    found = split_by_step(target, typical, step, price, min_replicas=2, max_replicas=4)
+    shapes = [step * np.array(k) for k in np.ndindex(18, 18)]
     for service in range(50):
-        best = [
-            n * hour
+        best = min(
+            n * (shape @ price)
             for n in range(2, 5)
-            for shape, hour in zip(shapes, hours, strict=True)
+            for shape in shapes
             if (n * shape >= target[service]).all() and ((n - 1) * shape >= typical[service]).all()
-        ]
-        if not best:
-            assert found.replicas[service] == 0
-            continue
-        assert found.hour[service] == pytest.approx(min(best))
-        n, size = found.replicas[service], found.size[service]
-        assert (n * size >= target[service] * (1 - 1e-5)).all()
-        assert ((n - 1) * size >= typical[service] * (1 - 1e-5)).all()
-    assert 0 < (found.replicas == 0).sum() < 50
+        )
+        assert found.hour[service] == pytest.approx(best)
 
 
 @pytest.mark.parametrize(
@@ -140,22 +104,4 @@ def test_wrong_steps_are_named(changed: dict[str, Any], offender: str) -> None:
     given = {"target": [[1.0]], "typical": None, "step": [0.1], "unit_hour": [1.0]}
     with pytest.raises(ConfigError) as caught:
         split_by_step(**{**given, **changed})
-    assert caught.value.offender == offender
-
-
-@pytest.mark.parametrize(
-    ("changed", "offender"),
-    [
-        ({"sizes": []}, "replicas.sizes"),
-        ({"sizes": [[1.0, 1.0]]}, "replicas.sizes"),
-        ({"sizes": [[0.0]]}, "replicas.sizes"),
-        ({"size_hour": [1.0, 2.0]}, "replicas.sizes"),
-        ({"size_hour": [0.0]}, "replicas.size_hour"),
-        ({"max_replicas": 0}, "replicas.max_replicas"),
-    ],
-)
-def test_wrong_sizes_are_named(changed: dict[str, Any], offender: str) -> None:
-    given = {"target": [[1.0]], "typical": None, "sizes": [[1.0]], "size_hour": [1.0]}
-    with pytest.raises(ConfigError) as caught:
-        split_by_size(**{**given, **changed})
     assert caught.value.offender == offender

@@ -20,8 +20,9 @@ import pytest
 
 from optimizer.errors import SchemaError
 from optimizer.rightsizing.base import CPU, Usage
+from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.report import ReportContext, write_report
-from optimizer.rightsizing.report_plots import decimate, plot_promises, plot_risks, plot_service
+from optimizer.rightsizing.report_plots import decimate, plot_risks, plot_service
 from optimizer.rightsizing.report_tables import FIELDS, write_tables
 from optimizer.rightsizing.report_tiles import build_tiles
 from optimizer.rightsizing.report_view import (
@@ -66,6 +67,16 @@ def recommendations() -> pd.DataFrame:
     return frame[list(FIELDS)]
 
 
+PROMISES = pd.DataFrame(
+    {
+        "group": "cpu",
+        "promised": [0.01, 0.02, 0.05],
+        "realised": [0.012, 0.04, 0.0],
+        "ratio": [1.2, 2.0, 0.0],
+    }
+)
+
+
 def usage(days: int = 9) -> Usage:
     steps = 24 * days
     clock = np.datetime64("2024-01-01", "us") + np.arange(1, steps + 1) * np.timedelta64(1, "h")
@@ -89,9 +100,8 @@ def context() -> ReportContext:
         models={"surface": "version 3", "event": "version 7"},
         data_name="synthetic",
         fleet={"current_monthly_cost": 4767.0, "target_monthly_cost": 3575.25},
-        promises=pd.DataFrame(
-            {"promise": [0.01, 0.02, 0.05], "realised": [0.012, 0.04, 0.0], "steps": [100, 50, 9]}
-        ),
+        promises=PROMISES,
+        bounds=pd.DataFrame({"group": ["cpu"], "covered": [0.913], "intervals": [1200]}),
         notes=("<u>1</u> service without capacity.",),
     )
 
@@ -348,15 +358,18 @@ def test_risks_count_a_service_once() -> None:
 
 
 def test_promises_that_never_failed_are_shown_below() -> None:
-    (axis,) = plot_promises(context().promises).axes
-    came, none = axis.collections[-2:]
-    np.testing.assert_allclose(came.get_offsets(), [[1.0, 1.2], [2.0, 4.0]])
-    np.testing.assert_allclose(none.get_offsets(), [[5.0, 0.4]])  # 0.4 times the smallest, 1 %
+    (axis,) = plot_promises(PROMISES).axes
+    came, none = axis.lines[-2:]
+    np.testing.assert_allclose(came.get_xydata(), [[1.0, 1.2], [2.0, 4.0]])
+    np.testing.assert_allclose(none.get_xydata(), [[5.0, 0.5]])  # half of the smallest, 1 %
+    nothing = plot_promises(PROMISES.assign(realised=NAN)).axes[0]
+    assert "no promise has come due" in [text.get_text() for text in nothing.texts]
 
 
 def test_caption_counts_promises_kept(text: str) -> None:
     # 0.012/0.01 = 1.2 lies in 0.5 to 1.5; 2 and 0 do not.
-    assert "1 of 3 promises of the past came true within 0.5 to 1.5 times" in text
+    assert "1 of 3 promises came true within 0.5 to 1.5 times" in text
+    assert "where 90% were promised: cpu 91.3% of 1,200." in text
 
 
 def test_equal_input_gives_an_equal_page(text: str, tmp_path: Path) -> None:
@@ -367,7 +380,7 @@ def test_equal_input_gives_an_equal_page(text: str, tmp_path: Path) -> None:
 
 
 def test_report_of_nothing_says_so(tmp_path: Path) -> None:
-    told = replace(context(), fleet={}, promises=None, notes=())
+    told = replace(context(), fleet={}, promises=PROMISES[:0], notes=())
     path = write_report(recommendations().iloc[:0], {}, told, tmp_path / "report.html")
     page = Page(path.read_text())
     assert "There is none." in path.read_text()

@@ -30,7 +30,6 @@ from optimizer.rightsizing.surface_evaluation import (
     Scored,
     frame_scored,
     measure,
-    plot_promises,
     realise,
     score_answer,
 )
@@ -347,12 +346,6 @@ def test_nothing_to_score_is_told(usage: Usage, trained: TrainedSurface) -> None
     gone = replace(usage, values=values)
     with pytest.raises(TargetError, match="1 intervals without an outcome"):
         score_answer(trained, trained.answer(gone, at(STOP)), gone, at(STOP))
-
-
-def test_plot_has_no_place_for_never() -> None:
-    curve = pd.DataFrame({"promised": [0.01, 0.1], "realised": [0.0, 0.2]})
-    line = plot_promises({"raw": curve}).axes[0].lines[1]
-    assert np.asarray(line.get_xdata()).tolist() == [0.1]
 
 
 def test_first_surface_has_to_beat_the_best_baseline() -> None:

@@ -15,6 +15,7 @@ from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.censoring import uncensor
 from optimizer.rightsizing.explanation import explain_targets
 from optimizer.rightsizing.outlook import Ranking
+from optimizer.rightsizing.promises import ALL, tabulate_bounds, tabulate_promises
 from optimizer.rightsizing.replay import Replay, bound_requests
 from optimizer.rightsizing.surface_rolling import Forecast
 from optimizer.rightsizing.surface_trained import TrainedSurface
@@ -36,12 +37,17 @@ class Asked:
         int64, shape ``(n_cutoffs,)``: day of each cutoff since 1970, UTC.
     hold : pandas.Timedelta
         How long a request holds.
+    promises, bounds : pandas.DataFrame
+        What came of the surface's promises at those cutoffs whose intervals it has not learned
+        from and that have ended: see :mod:`optimizer.rightsizing.promises`; group: the resource.
     """
 
     case: ResourceCase
     past: FloatArray
     days: NDArray[np.int64]
     hold: pd.Timedelta
+    promises: pd.DataFrame
+    bounds: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def ask_policy(
         raw = np.where(clipped, np.fmax(raw, more), more)
     past = bound_requests(raw, freed, cutoffs, floor=replay.floor, headroom=replay.headroom)
     ranking = Ranking()
-    outlook = ranking.outlook(usage, forecast).newest
+    outlook = ranking.outlook(usage, forecast)
     table = answer.table.part(cutoffs[-1:])
     case = ResourceCase(
         usage=usage,
@@ -104,13 +110,21 @@ def ask_policy(
         capacity_known=has_capacity(panel, surface.resource),
         asked=raw[-1],
         target=past[-1],
-        outlook=outlook,
+        outlook=outlook.part(slice(-1, None)),
         drivers=explain_targets(surface.model, usage, table, past[-1]),
         least=ranking.least_history,
         standing=past[-count_steps(pd.Timedelta(days=7), usage.step) // interval :].max(axis=0),
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
-    return Asked(case, past, moments, surface.interval)
+    due = (np.arange(len(cutoffs)) >= forecast.honest - forecast.start) & (
+        cutoffs + interval <= usage.n_steps
+    )
+    held = outlook.part(due), usage, cutoffs[due], interval, [surface.resource] * usage.n_services
+    promises, bounds = (
+        table[table["group"] != ALL].reset_index(drop=True)
+        for table in (tabulate_promises(*held), tabulate_bounds(*held))
+    )
+    return Asked(case, past, moments, surface.interval, promises, bounds)
 
 
 def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:

@@ -50,10 +50,9 @@ class Outlook:
     exceedance: FloatArray
     peak_exceedance: FloatArray
 
-    @property
-    def newest(self) -> Outlook:
-        """The outlook of the last cutoff alone."""
-        return Outlook(self.levels[-1:], self.exceedance[-1:], self.peak_exceedance[-1:])
+    def part(self, which: slice | NDArray[np.bool_]) -> Outlook:
+        """Return the outlook of some of the cutoffs."""
+        return Outlook(self.levels[which], self.exceedance[which], self.peak_exceedance[which])
 
     def risk(self, requests: FloatArray, *, peaks: bool = False) -> FloatArray:
         """Return P(a step uses more than the request), or P(the interval's peak does).

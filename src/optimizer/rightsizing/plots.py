@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.evaluation.plots_style import (
@@ -19,7 +18,6 @@ from optimizer.evaluation.plots_style import (
 )
 from optimizer.rightsizing.backtest import ORACLE, STATIC, PolicyReplay
 from optimizer.rightsizing.base import CPU, MEMORY, Usage
-from optimizer.rightsizing.promises import ALL
 from optimizer.rightsizing.replay_metrics import replay_metrics
 
 if TYPE_CHECKING:
@@ -114,35 +112,3 @@ def busiest_service(usage: Usage, cutoffs: NDArray[np.int64]) -> int:
 def _all_costs(found: Mapping[str, PolicyReplay], names: list[str]) -> NDArray[np.float64]:
     costs = [replay_metrics(found[name].sums.pooled())["cost_vs_oracle"][:, 0] for name in names]
     return np.concatenate(costs)
-
-
-def plot_promises(promises: pd.DataFrame) -> Figure:
-    """Return realised against promised exceedance, one line per group; shaded: half to 1.5 times.
-
-    Parameters
-    ----------
-    promises : pandas.DataFrame
-        From :func:`~optimizer.rightsizing.promises.tabulate_promises`.
-    """
-    figure, (axis,) = new_figure(width=8.0, height=6.0)
-    ends = 100 * np.array([promises["promised"].min(), promises["promised"].max()])
-    axis.fill_between(ends, 0.5 * ends, 1.5 * ends, color=GREY, alpha=0.2, linewidth=0)
-    axis.plot(ends, ends, color=GREY, linewidth=0.8)
-    for index, (name, rows) in enumerate(promises.groupby("group", sort=False)):
-        axis.plot(
-            100 * rows["promised"],
-            100 * rows["realised"],
-            color=BLACK if name == ALL else COLOURS[index % len(COLOURS)],
-            linestyle=DASHES[index % len(DASHES)],
-            marker="o",
-            label=str(name),
-        )
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set(
-        title="Promised against realised exceedance",
-        xlabel="Steps promised to use more than the level (%)",
-        ylabel="Steps that did (%)",
-    )
-    legend_outside(axis)
-    return figure

@@ -74,8 +74,7 @@ class PriceCatalogue:
     gib_hour : float
         Price of a GiB of memory by the hour, above 0.
     instances : sequence of mapping, optional
-        Machines with ``name``, ``cores``, ``memory_gib`` and ``hour``; for node packing and
-        replicas of fixed sizes.
+        Machines with ``name``, ``cores``, ``memory_gib`` and ``hour``, for node packing.
 
     Raises
     ------

@@ -16,6 +16,8 @@ from optimizer.rightsizing.surface_outcomes import count_hits
 SHARES = (0.005, 0.01, 0.02, 0.05)
 """Promised shares of steps above a level."""
 ALL = "all"
+BAND = (0.5, 1.5)
+"""Multiples of a promise within which it counts as kept."""
 
 
 def tabulate_promises(
@@ -70,7 +72,9 @@ def tabulate_bounds(
         promised), ``intervals``.
     """
     lower, upper = outlook.bounds()
-    peaks = np.stack([peak(usage.values[:, c : c + interval]) for c in cutoffs.tolist()])
+    peaks = np.full(lower.shape, np.nan, dtype=np.float32)
+    for index, cutoff in enumerate(cutoffs.tolist()):
+        peaks[index] = peak(usage.values[:, cutoff : cutoff + interval])
     known = ~(np.isnan(peaks) | np.isnan(lower))
     rows = []
     for name, chosen in _by_group(groups):
@@ -81,6 +85,26 @@ def tabulate_bounds(
         )
         rows.append((name, 1.0 - below - above, below, above, number))
     return pd.DataFrame(rows, columns=["group", "covered", "below", "above", "intervals"])
+
+
+def tell_promises(promises: pd.DataFrame) -> str:
+    """Return in one sentence what came of promises, from :func:`tabulate_promises`."""
+    ratio = promises["ratio"].dropna()
+    kept = int(ratio.between(*BAND).sum())
+    within = "{:g} to {:g} times".format(*BAND)
+    return f"{kept} of {len(ratio)} promises came true within {within} what was promised."
+
+
+def tell_bounds(bounds: pd.DataFrame) -> str:
+    """Return in one sentence what came of bounds, from :func:`tabulate_bounds`."""
+    told = [
+        f"{name} {share:.1%} of {number:,}"
+        for name, share, number in zip(
+            *(bounds[key].tolist() for key in ("group", "covered", "intervals")), strict=True
+        )
+        if number
+    ]
+    return f"Peaks within P5 and P95, where 90% were promised: {', '.join(told)}."
 
 
 def _by_group(groups: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:

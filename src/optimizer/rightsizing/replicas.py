@@ -93,68 +93,6 @@ def split_by_step(
     return _split(hour[row, best], replicas[best, 0], sizes[row, best])
 
 
-def split_by_size(
-    target: ArrayLike,
-    typical: ArrayLike | None,
-    sizes: ArrayLike,
-    size_hour: ArrayLike,
-    *,
-    min_replicas: int = 1,
-    max_replicas: int = 10,
-) -> Split:
-    """Return the cheapest replicas of one of the sizes that can be had.
-
-    Parameters
-    ----------
-    target : array_like
-        Shape ``(n_services, n_resources)``: total request, for example cores and GiB.
-    typical : array_like, optional
-        Same shape: load, for example P50, that the other replicas must still hold when one is
-        lost. Without it nothing is asked of the loss of a replica.
-    sizes : array_like
-        Shape ``(n_sizes, n_resources)``: for example the instances of a catalogue; above 0.
-    size_hour : array_like
-        Shape ``(n_sizes,)``: price of each by the hour, above 0.
-    min_replicas, max_replicas : int
-        Fewest and most replicas, at least 1.
-
-    Returns
-    -------
-    Split
-        Least total price; of equally cheap ones the fewest replicas. 0 replicas where
-        ``max_replicas`` of the largest size do not suffice.
-
-    Raises
-    ------
-    ConfigError
-        Shapes that do not belong together, or a value out of its range.
-
-    Notes
-    -----
-    Of a size, the fewest replicas are those that the horizontal pod autoscaler would ask for,
-    ``desiredReplicas = ceil(currentReplicas * currentMetric / targetMetric)`` (Kubernetes,
-    "Horizontal Pod Autoscaling", algorithm details), with the total request as
-    ``currentReplicas * currentMetric`` and the size as ``targetMetric``; of several resources the
-    largest number counts, as there. That, and one more than the typical load needs. Load is
-    treated as evenly spread, see :func:`split_by_step`.
-    """
-    wanted, after_loss = _loads(target, typical)
-    shapes = np.asarray(sizes, dtype=np.float64)
-    hours = np.asarray(size_hour, dtype=np.float64)
-    fits = shapes.ndim == 2 and shapes.shape[1] == wanted.shape[1] and len(shapes) > 0
-    _require("sizes", shapes, fits and hours.shape == (len(shapes),))
-    _require("size_hour", hours, fits=True)
-    _candidates(min_replicas, max_replicas)
-    needed = desired_replicas(wanted[:, None], shapes).max(axis=-1)
-    others = desired_replicas(after_loss[:, None], shapes).max(axis=-1)
-    needed = np.maximum(needed, np.where(others > 0.0, others + 1.0, 0.0))
-    replicas = np.maximum(needed, min_replicas)  # services by sizes; NaN stays
-    hour = np.where(replicas <= max_replicas, replicas * hours, np.nan)
-    best = _cheapest(hour, replicas)
-    row = np.arange(len(wanted))
-    return _split(hour[row, best], replicas[row, best], shapes[best])
-
-
 def desired_replicas(load: ArrayLike, size: ArrayLike) -> FloatMatrix:
     """Return how many replicas of a size a total load needs: whole numbers, NaN if unknown.
 
@@ -228,6 +166,6 @@ def _require(key: str, values: NDArray[np.float64], fits: bool) -> None:
         raise ConfigError(
             f"replicas.{key}",
             seen=values.tolist(),
-            allowed="finite numbers above 0, one per resource (sizes: a row and a price each)",
+            allowed="finite numbers above 0, one per resource",
             fix="correct their number and values",
         )

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.promises import tell_bounds, tell_promises
+from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.report_plots import (
-    BAND,
-    plot_promises,
     plot_risks,
     plot_savings,
     plot_service,
@@ -56,9 +56,10 @@ class ReportContext:
         The telemetry.
     fleet : mapping of str to float
         Figures of the fleet, see :data:`optimizer.rightsizing.report_tiles.FLEET`.
-    promises : pandas.DataFrame, optional
-        How promises of the past came true: ``promise`` and ``realised`` (shares of steps) and
-        ``steps`` (how many were looked at).
+    promises, bounds : pandas.DataFrame
+        How promises came true since the models were fitted, from
+        :func:`~optimizer.rightsizing.promises.tabulate_promises` and ``tabulate_bounds``, by
+        resource; without rows where none has come due.
     notes : tuple of str
         What a reader must know, such as services without a capacity.
     """
@@ -75,7 +76,8 @@ class ReportContext:
     models: Mapping[str, str]
     data_name: str
     fleet: Mapping[str, float]
-    promises: pd.DataFrame | None = None
+    promises: pd.DataFrame
+    bounds: pd.DataFrame
     notes: tuple[str, ...] = field(default=())
 
 
@@ -173,16 +175,15 @@ def _fleet_plots(frame: pd.DataFrame, context: ReportContext) -> list[dict[str, 
             "caption": "Each service counts once, with the highest risk of its resources.",
         },
     ]
-    if context.promises is not None:
-        ratio = (context.promises["realised"] / context.promises["promise"]).dropna()
-        kept = int(ratio.between(*BAND).sum())
-        plots.append({
-            "source": svg_source(plot_promises(context.promises)),
-            "alt": "Promised against realised share of steps above the target",
-            "caption": f"{kept} of {len(ratio)} promises of the past came true within "
-            f"{BAND[0]:g} to {BAND[1]:g} times what was promised. "
-            "Above the band more steps exceeded the target than promised.",
-        })  # fmt: skip
+    if len(context.promises):
+        plots.append(
+            {
+                "source": svg_source(plot_promises(context.promises)),
+                "alt": "Promised against realised share of steps above a level",
+                "caption": f"{tell_promises(context.promises)} Above the band more steps exceeded "
+                f"the level than promised. {tell_bounds(context.bounds)}",
+            }
+        )
     return plots
 
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 WEEK = pd.Timedelta("7d")
 MOST = 200
 """Pieces a line is drawn by, each by its lowest and its highest value."""
-BAND = (0.5, 1.5)
-"""Multiples of a promise within which it counts as kept."""
 FILLS = (VERMILION, BLUE, GREEN, ORANGE, GREY)
 
 
@@ -186,43 +184,6 @@ def plot_risks(frame: pd.DataFrame) -> Figure:
     axis.set(xlabel="Risk (from 3 on: at risk)", ylabel="Services", title="Services by risk")
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylim(0.0, max(1.0, 1.15 * float(counts.max(initial=0))))
-    return figure
-
-
-def plot_promises(promises: pd.DataFrame) -> Figure:
-    """Return promised against realised exceedance; dots grow with the steps they stand for.
-
-    Parameters
-    ----------
-    promises : pandas.DataFrame
-        ``promise`` and ``realised``, shares of steps, and ``steps``, how many were looked at.
-    """
-    figure, (axis,) = new_figure(width=6.6, height=4.2)
-    known = promises[(promises["promise"] > 0) & promises["realised"].notna()]
-    axis.set(
-        title="Exceedance: promised and realised",
-        xlabel="Promised share of steps above the target (%)",
-        ylabel="Realised (%)",
-    )
-    if known.empty:
-        say_empty(axis, "no promise has come due")
-        return figure
-    told, came = 100.0 * known["promise"].to_numpy(), 100.0 * known["realised"].to_numpy()
-    floor = 0.4 * min(told.min(), came[came > 0].min(initial=np.inf))
-    ends = np.array([told.min() / 1.5, told.max() * 1.5])
-    within = "{:g} to {:g} times".format(*BAND)
-    axis.fill_between(ends, BAND[0] * ends, BAND[1] * ends, color=SKY, alpha=0.35, label=within)
-    axis.plot(ends, ends, color=BLACK, linewidth=0.8, linestyle="--", label="as promised")
-    size = 20.0 + 100.0 * (known["steps"] / known["steps"].max()).to_numpy()
-    some = came > 0
-    axis.scatter(told[some], came[some], s=size[some], color=BLUE, zorder=3, label="realised")
-    if not some.all():  # a logarithm has no zero
-        bottom: NDArray[np.float64] = np.full(int((~some).sum()), floor)
-        axis.scatter(told[~some], bottom, marker="v", c="white", edgecolor=BLUE, label="no step")
-    axis.set(xscale="log", yscale="log")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_major_formatter("{x:g}")
-    legend_outside(axis)
     return figure
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,9 +28,6 @@ from optimizer.rightsizing.surface_trained import (
     reference_cases,
 )
 from optimizer.targets.base import ShareBaseline
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PROMISES = (0.005, 0.01, 0.02, 0.05)
 """Shares of steps that requests are usually allowed to miss."""
@@ -213,19 +209,3 @@ def frame_scored(scored: Scored) -> pd.DataFrame:
             "exceedance_raw": scored.shares["raw"][known],
         }
     )
-
-
-def plot_promises(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """Return realised against promised exceedance, logarithmic; from ``realise``, by name."""
-    from optimizer.evaluation.plots_style import DASHES, GREY, SERIES, legend_outside, new_figure
-
-    figure, (axis,) = new_figure(width=7.5)
-    ends = [min(DRAWN), max(DRAWN)]
-    axis.plot(ends, ends, color=GREY, linewidth=1, label="kept exactly")
-    for (name, curve), colour, dash in zip(curves.items(), SERIES, DASHES, strict=False):
-        seen = curve[curve["realised"] > 0]  # a logarithm has no place for never
-        axis.plot(seen["promised"], seen["realised"], dash, color=colour, marker=".", label=name)
-    axis.set(xscale="log", yscale="log", xlabel="promised share of steps above the level")
-    axis.set_ylabel("realised share")
-    legend_outside(axis)
-    return figure
