@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from jobs import jobs_at_once, shared_server
 from messages import quiet_jobs, quiet_loggers, say
-from optimizer.config import build, load_config
+from optimizer.config import build, list_choices, load_config
 from optimizer.config_grammar import is_sweep
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
@@ -51,6 +51,7 @@ def run_study(arguments: list[str], launcher: Any, hydra_config: DictConfig) -> 
     fixed = [one for one in arguments if not is_sweep(one)]
     config = load_config(fixed)
     search = require_search(config)
+    require_keys(config, search)
     settled = dict(one.lstrip("+").split("=", 1) for one in fixed if "=" in one)
     space = build_space(search, [one for one in arguments if is_sweep(one)], settled)
     for key in sorted(settled.keys() & search.keys):
@@ -93,6 +94,28 @@ def require_search(config: ExperimentConfig) -> Search:
         )
     search: Search = build(config.search, "search")
     return search
+
+
+def require_keys(config: ExperimentConfig, search: Search) -> None:
+    """Raise if a search is of keys that the chosen model, or another choice, does not have.
+
+    Raises
+    ------
+    ConfigError
+        Which key, and which choice lacks it.
+    """
+    known = {*config.flatten(), *config.choices}
+    for key in search.params:
+        group = key.split(".")[0]
+        if key not in known and group in config.choices:
+            choice, name = config.choices[group], config.choices["search"]
+            own = f"set search={choice}, or " if choice in list_choices("search") else ""
+            raise ConfigError(
+                f"search={name}",
+                seen=f"{group}={choice}, which has no {key}",
+                allowed=f"a search of keys that {group}={choice} has",
+                fix=f"{own}leave {group}={choice} out",
+            )
 
 
 def check_space(space: Space, fixed: list[str]) -> None:

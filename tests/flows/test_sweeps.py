@@ -137,6 +137,7 @@ def test_grid_with_a_wrong_value_is_told_before_its_first_job(home: Path) -> Non
             [*STUDY, "model.learning_rate=interval(0.2,0.1)"],
             "error: model.learning_rate=interval(0.2,0.1): got 0.2 to 0.1",
         ),
+        ([*STUDY, "model=xgboost"], "got model=xgboost, which has no model.num_leaves"),
         ([*STUDY, "search.storage=sqlite:////proc/none.db"], "search.storage: got"),
         ([*STUDY, "runner=dask", "runner.address=tcp://127.0.0.1:9"], "runner.address: got"),
     ],

@@ -87,6 +87,8 @@ def test_unknown_choice_lists_exactly_the_yamls_there_are(group: str) -> None:
         ("+model.round=3", "model.round", "model.rounds"),
         ("++model.round=3", "model.round", "model.rounds"),
         ("target.horizn=1h", "target.horizn", "target.horizon"),
+        ("horizon=1h", "horizon", "target.horizon"),
+        ("policy.lambda=3", "policy.lambda", "policy.lambda_"),
         ("tracking.url=x", "tracking.url", "tracking.uri"),
         ("+registry.nam=x", "registry.nam", "registry.name"),
         (
@@ -103,6 +105,10 @@ def test_misspelt_key_is_told_with_the_one_that_was_meant(
     assert error.offender == offender
     assert error.seen == "an unknown key"
     assert error.fix == f"did you mean {near}"
+
+
+def test_key_that_is_like_none_is_not_guessed() -> None:
+    assert refusal("policy.margin=1.1").fix == "remove it"
 
 
 def test_misspelt_key_beside_another_choice_knows_that_choice() -> None:

@@ -64,7 +64,8 @@ def plot_promises(promises: pd.DataFrame) -> Figure:
             100 * never["promised"], [bottom] * len(never), "v", color=color, fillstyle="none"
         )
     axis.set(xscale="log", yscale="log")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_major_formatter("{x:g}")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter("{x:g}")
+        side.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "25" else "")
     legend_outside(axis)
     return figure
