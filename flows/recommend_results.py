@@ -11,6 +11,7 @@ import pandas as pd
 
 from messages import say, show_table
 from optimizer.config_schema import ExperimentConfig
+from optimizer.durations import format_duration
 from optimizer.io.artifacts import write_json
 from optimizer.patches.files import skipped_patches, write_patches
 from optimizer.patches.keda import ReplicaProfile
@@ -216,20 +217,21 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tell_promises(asked: dict[str, Asked]) -> list[str]:
-    """Return what came of each resource's promises since its surface was fitted."""
+    """Return what came of each resource's promises that have come due."""
     lines = []
     for name, one in asked.items():
-        if not one.bounds["intervals"].any():
+        if one.bounds.empty:
             lines.append(f"{name}: no promise of this surface has come due yet")
             continue
         promised, came = (
-            "/".join(f"{100 * share:.2g}" for share in one.promises[column])
+            "/".join(f"{100 * share:.3g}" for share in one.promises[column])
             for column in ("promised", "realised")
         )
         held = one.bounds.iloc[0]
         lines.append(
-            f"{name}, since its surface was fitted: {promised}% of steps promised above a level, "
-            f"{came}% realised; {held['covered']:.1%} of {held['intervals']:,} peaks within P5-P95"
+            f"{name}, {format_duration(one.due)} that its surface had not learned from: "
+            f"{promised}% of steps promised above a level, {came}% realised; "
+            f"{held['covered']:.1%} of {held['intervals']:,} peaks within P5-P95"
         )
     return lines
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from jobs import jobs_at_once, shared_server
 from messages import quiet_jobs, quiet_loggers, say
-from optimizer.config import build, list_choices, load_config
+from optimizer.config import build, list_choices, load_config, preset
 from optimizer.config_grammar import is_sweep
 from optimizer.config_schema import ExperimentConfig
 from optimizer.errors import ConfigError
@@ -97,18 +97,20 @@ def require_search(config: ExperimentConfig) -> Search:
 
 
 def require_keys(config: ExperimentConfig, search: Search) -> None:
-    """Raise if a search is of keys that the chosen model, or another choice, does not have.
+    """Raise if a search was made for another choice than the one that is made.
 
     Raises
     ------
     ConfigError
-        Which key, and which choice lacks it.
+        Which key the choice does not have.
     """
-    known = {*config.flatten(), *config.choices}
+    name, known = config.choices["search"], config.flatten()
     for key in search.params:
-        group = key.split(".")[0]
-        if key not in known and group in config.choices:
-            choice, name = config.choices[group], config.choices["search"]
+        group, _, argument = key.partition(".")
+        choice = config.choices.get(group, name)
+        if key in known or choice == name or name not in list_choices(group):
+            continue
+        if argument in preset(group, name):
             own = f"set search={choice}, or " if choice in list_choices("search") else ""
             raise ConfigError(
                 f"search={name}",

@@ -64,7 +64,8 @@ LABELS = {
     "steps": "share of {resource} steps above a level within {interval}",
     "peak": "whether the {resource} peak of {interval} is above a level",
 }
-PROMISED = {"steps": "steps above the promised level", "peak": "peaks above the promised level"}
+COUNTED = {"steps": "steps", "peak": "peaks"}
+"""What a surface's exceedance is a share of, by what it has learned."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def describe_surface(config: ExperimentConfig, results: list[SurfaceResult]) -> 
         "target": config.choices["target"],
         "data": config.choices["data"],
         "label": LABELS[newest.trained.model.outcome].format(**target),
-        "promised": PROMISED[newest.trained.model.outcome],
+        "promised": f"{COUNTED[newest.trained.model.outcome]} above the promised level",
         "metric": metric,
         "higher_is_better": SURFACE_METRIC[1] > 0,
         "n_features": len(newest.answer.table.names),
@@ -254,7 +255,8 @@ def write_surface(
     plots = output / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     curves = pd.concat(results[-1].kept(DRAWN), names=["group"]).reset_index("group")
-    save_figure(plot_promises(curves), plots / "calibration.png")
+    counted = COUNTED[results[-1].trained.model.outcome]
+    save_figure(plot_promises(curves, counted), plots / "calibration.png")
 
 
 def show_surface(config: ExperimentConfig, record: dict[str, Any], output: Path) -> None:

@@ -187,7 +187,9 @@ def replay(
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
-    policy = build(node, f"policy {name}").using(rules.surface(usage.resource))
+    policy = build(node, f"policy {name}")
+    if "surface" not in node:  # else it has one of its own
+        policy = policy.using(rules.surface(usage.resource))
     return replay_named(name, policy, rules, usage)
 
 

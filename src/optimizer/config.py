@@ -203,7 +203,8 @@ def _unknown_key(key: str, known: list[str]) -> ConfigError:
     # Beside its parent the last word counts, since the rest is the same anyway.
     tails = {k.split(".")[-1]: k for k in sorted(beside)}
     near = [tails[k] for k in difflib.get_close_matches(parts[-1], tails, n=1)]
-    near = near or [k for k in known if k.split(".")[-1] == parts[-1]]
+    same = [k for k in known if k.split(".")[-1] == parts[-1]]
+    near = near or difflib.get_close_matches(key, same, n=1, cutoff=0.0)
     near = near or difflib.get_close_matches(key, {*allowed, *known} - beside, n=1, cutoff=0.7)
     return ConfigError(
         key,

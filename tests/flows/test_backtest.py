@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,26 @@ def test_bad_settings_are_told_before_any_data_is_read(
 def test_history_too_short_for_a_single_cutoff_is_told(home: Path) -> None:
     with pytest.raises(InsufficientHistoryError, match="telemetry: got 24d"):
         run(home, "short", "replay.least_history=30d")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_surfaces_are_refitted_as_the_replay_says_unless_a_policy_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    import tasks
+    from optimizer.config import load_config
+    from optimizer.rightsizing.surface_rolling import RollingSurface
+
+    config = load_config(["replay.refit=2d"])
+    node = dict(config.policy)
+    if own:
+        home = f"{RollingSurface.__module__}.RollingSurface"
+        node["surface"] = {"_target_": home, "refit": "3d"}
+    seen: list[Any] = []
+    usage = SimpleNamespace(resource="cpu")
+    monkeypatch.setattr(tasks, "open_usage", lambda *_: usage)
+    monkeypatch.setattr(
+        "optimizer.rightsizing.backtest.replay_named", lambda name, policy, *_: seen.append(policy)
+    )
+    tasks.replay.fn("cost_optimal", node, config, None)
+    assert seen[0]._surface.refit == ("3d" if own else "2d")

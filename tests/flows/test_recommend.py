@@ -110,6 +110,18 @@ def test_tables_report_and_a_run_are_written(trained: Path, record: dict[str, An
     assert run.data.metrics["monthly_saving"] == pytest.approx(record["fleet"]["monthly_saving"])
 
 
+def test_champions_are_held_to_their_promises(trained: Path, record: dict[str, Any]) -> None:
+    assert [(one["group"], one["promised"]) for one in record["promises"]] == [
+        (name, share) for name in ("cpu", "memory") for share in (0.005, 0.01, 0.02, 0.05)
+    ]
+    for one in record["bounds"]:
+        assert one["intervals"] > 0
+        assert 0.6 < one["covered"] < 1.0
+    page = (trained / "priced" / "report.html").read_text()
+    assert "8 promises came true within 0.5 to 1.5 times what was promised" in page
+    assert f"memory {record['bounds'][1]['covered']:.1%} of" in page
+
+
 def test_patches_hold_the_targets_of_a_pod(trained: Path, frame: pd.DataFrame) -> None:
     output = trained / "priced" / "patches"
     moved = frame[frame["action"].isin(["scale_up", "scale_down"]) & (frame["resource"] == "cpu")]

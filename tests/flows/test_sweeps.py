@@ -105,7 +105,7 @@ def test_grid_is_one_parent_run_and_registers_its_best_only(
     children = runs(home, grid["run_id"])
     assert len(children) == 4
     assert set(children["status"]) == {"FINISHED"}
-    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    client = MlflowClient(*[f"sqlite:///{home}/mlflow.db"] * 2)
     versions = client.search_model_versions("name = 'scale_event-synthetic'")
     assert [version.run_id for version in versions] == [grid["jobs"][0]["run_id"]]
 

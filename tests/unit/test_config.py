@@ -88,6 +88,7 @@ def test_unknown_choice_lists_exactly_the_yamls_there_are(group: str) -> None:
         ("++model.round=3", "model.round", "model.rounds"),
         ("target.horizn=1h", "target.horizn", "target.horizon"),
         ("horizon=1h", "horizon", "target.horizon"),
+        ("registery.name=x", "registery.name", "registry.name"),
         ("policy.lambda=3", "policy.lambda", "policy.lambda_"),
         ("tracking.url=x", "tracking.url", "tracking.uri"),
         ("+registry.nam=x", "registry.nam", "registry.name"),

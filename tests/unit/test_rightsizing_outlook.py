@@ -71,16 +71,35 @@ def test_counts_by_hand() -> None:
     assert (nothing[0].sum(), nothing[1].sum()) == (0.0, 0.0)
 
 
-def test_the_share_beyond_pools_own_and_fleet_by_hand() -> None:
-    own, fleet = np.zeros((1, BINS)), np.zeros((1, BINS))
-    own[0, 0], own[0, 100] = 3.0, 1.0
-    fleet[0, 0], fleet[0, 200] = 50.0, 50.0
+def test_the_share_beyond_by_hand() -> None:
+    counts = np.zeros((2, BINS))
+    counts[0, 0], counts[0, 100], counts[0, 200] = 5.0, 1.0, 2.0
     width = DEEPEST / BINS
-    at = np.array([[1.5 * width, 100.5 * width, 150 * width]], dtype=np.float32)
-    # fleet weighs 4 in all: 2 in bin 0, 2 in bin 200; of 8 lie 3 beyond bin 0,
-    # half of bin 100 and bin 200 beyond the second, bin 200 beyond the third
-    found = share_beyond(own, fleet, 4.0, at)
-    np.testing.assert_allclose(found, [[3 / 8, 2.5 / 8, 2 / 8]], rtol=1e-6)
+    at = np.array([[1.5 * width, 100.5 * width, 150 * width, np.nan]] * 2, dtype=np.float32)
+    # of 8 lie 3 beyond bin 0; half of bin 100, and bin 200; bin 200; nothing was counted of the
+    # second, and what is unknown is as deep as nothing
+    found = share_beyond(counts, at)
+    np.testing.assert_allclose(found[0, :3], [3 / 8, 2.5 / 8, 2 / 8], rtol=1e-6)
+    assert found[1].tolist() == [0.0] * 4
+    np.testing.assert_allclose(share_beyond(counts[:1], at)[1], found[0])
+
+
+def test_own_fleet_and_word_are_pooled_by_hand() -> None:
+    usage = usage_from(np.array([[0.5] * 8, [1.5] * 8], dtype=np.float32))
+    levels = np.broadcast_to(np.array([1.0, 2.0], dtype=np.float32), (2, 2, 2))
+    exceedance = np.broadcast_to(np.array([0.2, 0.01], dtype=np.float32), (2, 2, 2))
+    found = Forecast(np.array([0, 4]), 0, 4, levels, exceedance)
+    ranking = Ranking("1000d", "1000d", 3.0, "1h")
+    known = replace(found, exceedance=exceedance)
+    outlook = ranking._rank(usage, known)
+    # one interval of the fleet against 3 of the word: half of its steps were above 1, the word is
+    # 0.2; then 4 own steps, of which none or all were, against 12 of that
+    common = (1 * 0.5 + 3 * 0.2 * 10**-NUDGE) / 4
+    expected = [[(4 * own + 12 * common) / 16] for own in (0.0, 1.0)]
+    np.testing.assert_allclose(outlook.exceedance[1][:, 1:2], expected, atol=0.003)
+    peak = (1 * 0.5 + 3 * (1 - (1 - 0.2 * 10**-NUDGE) ** 4)) / 4
+    expected = [[(1 * own + 3 * peak) / 4] for own in (0.0, 1.0)]
+    np.testing.assert_allclose(outlook.peak_exceedance[1][:, 1:2], expected, atol=0.003)
 
 
 @pytest.mark.parametrize("peaks", [False, True])
@@ -91,10 +110,11 @@ def test_before_any_outcome_the_forecast_is_taken_at_its_word(peaks: bool) -> No
     found = Forecast(np.array([96]), 0, 4, levels, exceedance, peaks=peaks)
     outlook = Ranking().outlook(usage, found)
     word = np.array([0.5, 0.1]) * 10 ** (-NUDGE * np.array([1, 2]))
-    np.testing.assert_allclose(outlook.exceedance[0, 0, 1:3], word, rtol=0.01)
-    # of four independent steps one at least exceeds; a forecast of peaks says so itself
-    expected = word if peaks else 1.0 - (1.0 - word) ** 4
-    np.testing.assert_allclose(outlook.peak_exceedance[0, 0, 1:3], expected, rtol=0.01)
+    # one of four independent steps at least exceeds; a forecast of peaks says so itself
+    steps = 1.0 - (1.0 - word) ** 0.25 if peaks else word
+    whole = word if peaks else 1.0 - (1.0 - word) ** 4
+    np.testing.assert_allclose(outlook.exceedance[0, 0, 1:3], steps, rtol=0.01)
+    np.testing.assert_allclose(outlook.peak_exceedance[0, 0, 1:3], whole, rtol=0.01)
 
 
 def test_the_truth_is_told_by_promise_and_outcomes_by_hand() -> None:

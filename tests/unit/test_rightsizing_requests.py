@@ -83,7 +83,7 @@ def test_request_holds_until_the_next_cutoff() -> None:
 
 def test_only_cutoff_holds_for_a_step() -> None:
     one = {"rule": replayed("rule", ("1",), np.ones((1, 1, 2)))}
-    whole = outlook_of_two().newest
+    whole = outlook_of_two().part(slice(-1, None))
     (frame,) = frame_requests(one, usage_of_two(), at(6), whole)
     assert set(frame["valid_until"] - frame["cutoff"]) == {pd.Timedelta("1h")}
 

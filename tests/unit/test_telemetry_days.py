@@ -1,9 +1,10 @@
-"""Days joined per service: which day comes when, and who is left out."""
+"""Recordings of days joined per service: which comes when, and who is left out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,20 +13,21 @@ from optimizer.telemetry.planetlab import PlanetlabTelemetry
 from optimizer.telemetry.table import TableTelemetry
 
 DAYS = {"a": ("2025-03-03", "2025-03-09", "2025-04-02"), "b": ("2025-03-09", "2025-04-20")}
+STEP = pd.Timedelta("6h")
 
 
-def rows(days: dict[str, tuple[str, ...]], clock: str) -> pd.DataFrame:
-    """Return 12-hourly rows whose CPU says which day, and half of it, they are of."""
+def rows(days: dict[str, tuple[str, ...]], clock: str, phase: str = "0min") -> pd.DataFrame:
+    """Return readings every 6 hours whose CPU says which day and quarter of it they are of."""
     found = [
-        (service, pd.Timestamp(day, tz="UTC") + pd.Timedelta(12 * half, "h"), day, half)
+        (service, pd.Timestamp(day, tz="UTC") + turn * STEP + pd.Timedelta(phase), day, turn)
         for service, some in days.items()
         for day in some
-        for half in (0, 1)
+        for turn in range(4)
     ]
-    frame = pd.DataFrame(found, columns=["service_id", "timestamp", "day", "half"])
-    frame["cpu"] = frame.pop("day").str[-2:].astype(int) / 100 + frame.pop("half") / 1000
+    frame = pd.DataFrame(found, columns=["service_id", "timestamp", "day", "turn"])
+    frame["cpu"] = frame.pop("day").str[-2:].astype(int) / 100 + frame.pop("turn") / 1000
     if clock == "end":
-        frame["timestamp"] += pd.Timedelta("12h")
+        frame["timestamp"] += STEP
     return frame
 
 
@@ -36,19 +38,28 @@ def load(frame: pd.DataFrame, folder: Path, clock: str, joined: bool) -> pd.Data
     return TableTelemetry(path, columns, clock=clock, join_days=joined).load()
 
 
+def of(frame: pd.DataFrame, service: str) -> tuple[list[pd.Timestamp], list[float]]:
+    part = frame[frame["service_id"] == service]
+    return list(part["event_timestamp"]), part["cpu_utilization"].tolist()
+
+
 @pytest.mark.parametrize("clock", ["start", "end"])
-def test_days_follow_one_another_by_hand(clock: str, tmp_path: Path) -> None:
-    found = load(rows(DAYS, clock), tmp_path, clock, True)
-    spans = {
-        service: [*zip(part["event_timestamp"], part["cpu_utilization"], strict=True)]
-        for service, part in found.groupby("service_id", observed=True)
-    }
-    ends = pd.date_range("2025-03-03T12:00Z", periods=6, freq="12h")
-    assert [end for end, _ in spans["a"]] == list(ends)
-    expected = [0.03, 0.031, 0.09, 0.091, 0.02, 0.021]
-    assert [value for _, value in spans["a"]] == pytest.approx(expected)
-    assert [end for end, _ in spans["b"]] == list(ends[:4])
-    assert [value for _, value in spans["b"]] == pytest.approx([0.09, 0.091, 0.2, 0.201])
+@pytest.mark.parametrize("phase", ["0min", "2min", "8h"])  # 8h: a day of another time zone
+def test_days_follow_one_another_by_hand(clock: str, phase: str, tmp_path: Path) -> None:
+    found = load(rows(DAYS, clock, phase), tmp_path, clock, True)
+    first = (pd.Timestamp("2025-03-03", tz="UTC") + pd.Timedelta(phase) + STEP).ceil(STEP)
+    for service, days in {"a": (0.03, 0.09, 0.02), "b": (0.09, 0.2)}.items():
+        ends, values = of(found, service)
+        assert ends == list(pd.date_range(first, periods=4 * len(days), freq=STEP))
+        assert values == pytest.approx([day + turn / 1000 for day in days for turn in range(4)])
+
+
+def test_recording_that_breaks_off_keeps_its_time_of_day(tmp_path: Path) -> None:
+    frame = rows({"a": DAYS["a"][:2], "b": DAYS["b"]}, "start")
+    frame = frame.drop(index=[3, 4])  # a's first evening, and its second night
+    ends, _ = of(load(frame, tmp_path, "start", True), "a")
+    hours = [(end - pd.Timestamp("2025-03-03", tz="UTC")) / pd.Timedelta("1h") for end in ends]
+    assert hours == [6, 12, 18, 36, 42, 48]
 
 
 def test_days_without_a_gap_stay_as_they_are(tmp_path: Path) -> None:
@@ -63,9 +74,11 @@ def test_services_of_one_day_are_left_out_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    found = load(rows(DAYS | {"c": ("2025-03-03",)}, "start"), tmp_path, "start", True)
+    frame = rows(DAYS | {"c": ("2025-03-03",), "d": DAYS["b"]}, "start", "2min")
+    frame.loc[frame.index[-4:], "cpu"] = np.nan  # d's second day says nothing of CPU
+    found = load(frame, tmp_path, "start", True)
     assert found["service_id"].cat.categories.tolist() == ["a", "b"]
-    assert "1 of 3 services have one day only" in caplog.text
+    assert "2 of 4 services have one day only" in caplog.text
 
 
 def test_nothing_to_join_is_refused_with_the_fix(tmp_path: Path) -> None:
@@ -80,10 +93,7 @@ def test_planetlab_joins_its_days(tmp_path: Path) -> None:
         for node in nodes:
             (tmp_path / day / node).write_text("".join(f"{day[-2:]}\n" for _ in range(288)))
     found = PlanetlabTelemetry(str(tmp_path), join_days=True).load()
-    daily = found.groupby(
-        ["service_id", (found["event_timestamp"] - pd.Timedelta("1us")).dt.floor("D")],
-        observed=True,
-    )["cpu_utilization"].mean()
-    assert daily["a"].tolist() == pytest.approx([0.03, 0.11, 0.2])
-    assert daily["b"].tolist() == pytest.approx([0.03, 0.2])
-    assert str(daily["a"].index[-1]) == "2011-03-05 00:00:00+00:00"
+    for node, days in {"a": (0.03, 0.11, 0.2), "b": (0.03, 0.2)}.items():
+        ends, values = of(found, node)
+        assert ends == list(pd.date_range("2011-03-03T00:05Z", periods=len(ends), freq="5min"))
+        assert values == pytest.approx(np.repeat(days, 288))

@@ -37,15 +37,19 @@ class Asked:
         int64, shape ``(n_cutoffs,)``: day of each cutoff since 1970, UTC.
     hold : pandas.Timedelta
         How long a request holds.
+    due : pandas.Timedelta
+        Time of the last weeks that the surface has not learned from and that is over: its
+        promises there have come due.
     promises, bounds : pandas.DataFrame
-        What came of the surface's promises at those cutoffs whose intervals it has not learned
-        from and that have ended: see :mod:`optimizer.rightsizing.promises`; group: the resource.
+        What came of them, see :mod:`optimizer.rightsizing.promises`; the group is the resource.
+        Without rows where none has come due.
     """
 
     case: ResourceCase
     past: FloatArray
     days: NDArray[np.int64]
     hold: pd.Timedelta
+    due: pd.Timedelta
     promises: pd.DataFrame
     bounds: pd.DataFrame
 
@@ -121,10 +125,14 @@ def ask_policy(
     )
     held = outlook.part(due), usage, cutoffs[due], interval, [surface.resource] * usage.n_services
     promises, bounds = (
-        table[table["group"] != ALL].reset_index(drop=True)
-        for table in (tabulate_promises(*held), tabulate_bounds(*held))
+        told[(told["group"] != ALL) & (told[counted] > 0)].reset_index(drop=True)
+        for told, counted in (
+            (tabulate_promises(*held), "steps"),
+            (tabulate_bounds(*held), "intervals"),
+        )
     )
-    return Asked(case, past, moments, surface.interval, promises, bounds)
+    long = int(due.sum()) * surface.interval
+    return Asked(case, past, moments, surface.interval, long, promises, bounds)
 
 
 def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:

@@ -80,38 +80,31 @@ def _count(depths: FloatArray, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     return flat.reshape(len(depths), BINS).astype(np.float64)
 
 
-def share_beyond(
-    own: NDArray[np.float64], fleet: NDArray[np.float64], prior: float, depths: FloatArray
-) -> FloatArray:
+def share_beyond(counts: NDArray[np.float64], depths: FloatArray) -> NDArray[np.float64]:
     """Return the share of counted depths beyond each depth.
 
     Parameters
     ----------
-    own : numpy.ndarray
-        Counts of each service, shape ``(n_services, BINS)``.
-    fleet : numpy.ndarray
-        Counts of all, shape ``(1, BINS)``, not all 0.
-    prior : float
-        What all of the fleet's counts together weigh.
+    counts : numpy.ndarray
+        Shape ``(n_services, BINS)``, or ``(1, BINS)`` for counts that all share.
     depths : numpy.ndarray
         Ascending, shape ``(n_services, n_depths)``.
 
     Returns
     -------
     numpy.ndarray
-        float32, in [0, 1], non-increasing along the last axis.
+        float64, shape of ``depths``, in [0, 1], non-increasing along the last axis; 0 where
+        nothing was counted.
     """
-    joined = own + fleet * (prior / fleet.sum())
-    beyond = np.zeros((len(joined), BINS + 1))
-    beyond[:, :-1] = np.cumsum(joined[:, ::-1], axis=1)[:, ::-1]
-    beyond /= beyond[:, :1]
-    place = np.clip(depths * (BINS / DEEPEST), 0, BINS)
-    unknown = np.isnan(place)
-    left = np.minimum(np.where(unknown, 0, place).astype(np.int64), BINS - 1)
-    low = np.take_along_axis(beyond, left, axis=1)
-    high = np.take_along_axis(beyond, left + 1, axis=1)
-    share = low + (place - left) * (high - low)
-    return np.asarray(share, dtype=np.float32)
+    beyond = np.zeros((len(counts), BINS + 1))
+    beyond[:, :-1] = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    beyond /= np.maximum(beyond[:, :1], 1e-300)
+    place = np.clip(np.where(np.isnan(depths), 0.0, depths) * (BINS / DEEPEST), 0, BINS)
+    left = np.minimum(place.astype(np.int64), BINS - 1)
+    row = np.arange(len(depths))[:, None] if len(counts) > 1 else 0
+    low, high = beyond[row, left], beyond[row, left + 1]
+    share: NDArray[np.float64] = low + (place - left) * (high - low)
+    return share
 
 
 def interpolate(at: FloatArray, places: FloatArray, values: FloatArray) -> FloatArray:

@@ -106,10 +106,12 @@ class Ranking:
     First each service: its own ranks, decayed by age, are joined by the fleet's, which count as
     much as some intervals of its own; so a new service is told from the fleet, an old one from
     itself. Then the fleet: levels that a share of steps was to exceed were in truth exceeded by
-    another share, for example since usage comes in few distinct values; that share is told. A
-    fleet's outcomes move together, so few intervals say little however many services there are:
-    here too the promise counts as much as some intervals. Before any outcome the forecast is taken
-    at its word, and the steps of an interval as independent.
+    another share, for example since usage comes in few distinct values; that share is told.
+
+    A fleet's outcomes move together, so few intervals say little however many services there are:
+    the forecast's own word counts as much as some intervals in the first step, and what was told
+    in the second. As far as the forecast's word goes, the steps of an interval are independent,
+    which is too wide a peak where they are not.
 
     Parameters
     ----------
@@ -118,8 +120,8 @@ class Ranking:
     fleet_halflife : str
         The same for the fleet, in both steps.
     prior : float
-        Intervals, > 0, that the fleet counts as much as in the first step, and the promise in the
-        second.
+        Intervals, > 0, that the fleet counts as much as against a service, and the word of the
+        forecast against the fleet.
     least_history : str
         Observed time without which a service is promised nothing: what has just started is not
         yet what it will be, and neither it nor the fleet tells.
@@ -260,31 +262,47 @@ def tell_truth(
 
 @dataclass(frozen=True)
 class _Counts:
-    """Decayed counts of the depths of steps and peaks, ``(n_rows, BINS)`` each."""
+    """Decayed counts: depths of steps and peaks, ``(n_rows, BINS)`` each, and intervals."""
 
     steps: _Matrix
     peaks: _Matrix
+    intervals: float = 0.0
 
     @classmethod
     def none(cls, rows: int) -> _Counts:
         return cls(np.zeros((rows, BINS)), np.zeros((rows, BINS)))
 
     def decayed(self, factor: float) -> _Counts:
-        return _Counts(self.steps * factor, self.peaks * factor)
+        return _Counts(self.steps * factor, self.peaks * factor, self.intervals * factor)
 
     def plus(self, steps: _Matrix, peaks: _Matrix) -> _Counts:
+        seen = float(steps.any())
         if len(self.steps) == 1:
             steps, peaks = steps.sum(axis=0, keepdims=True), peaks.sum(axis=0, keepdims=True)
-        return _Counts(self.steps + steps, self.peaks + peaks)
+        return _Counts(self.steps + steps, self.peaks + peaks, self.intervals + seen)
 
     def shares(
         self, fleet: _Counts, depths: FloatArray, prior: float, found: Forecast
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the shares of steps and of peaks beyond each depth: counted, else forecast."""
-        if fleet.steps.sum() == 0.0:
-            told = np.minimum(10.0**-depths, np.float32(1.0))
-            return told, 1.0 - (1.0 - told) ** (1 if found.peaks else found.interval)
-        return (
-            share_beyond(self.steps, fleet.steps, prior * found.interval, depths),
-            share_beyond(self.peaks, fleet.peaks, prior, depths),
+        """Return the shares of steps and of peaks beyond each depth."""
+        trust = fleet.intervals / (fleet.intervals + prior)
+        parts = (
+            (self.steps, fleet.steps, prior * found.interval),
+            (self.peaks, fleet.peaks, prior),
         )
+        shares = []
+        for (own, common, weight), word in zip(parts, _words(depths, found), strict=True):
+            pooled = trust * share_beyond(common, depths) + (1.0 - trust) * word
+            number = own.sum(axis=1, keepdims=True)
+            joined = number * share_beyond(own, depths) + weight * pooled
+            shares.append((joined / (number + weight)).astype(np.float32))
+        return shares[0], shares[1]
+
+
+def _words(depths: FloatArray, found: Forecast) -> tuple[_Matrix, _Matrix]:
+    """Return the forecast's own word on steps and on peaks, one from the other if independent."""
+    told = np.minimum(10.0 ** -depths.astype(np.float64), 1.0)
+    power = 1.0 / found.interval if found.peaks else float(found.interval)
+    with np.errstate(divide="ignore"):  # what is sure stays sure
+        other = -np.expm1(power * np.log1p(-told))
+    return (other, told) if found.peaks else (told, other)

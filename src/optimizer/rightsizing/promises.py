@@ -97,12 +97,9 @@ def tell_promises(promises: pd.DataFrame) -> str:
 
 def tell_bounds(bounds: pd.DataFrame) -> str:
     """Return in one sentence what came of bounds, from :func:`tabulate_bounds`."""
+    columns = (bounds[key].tolist() for key in ("group", "covered", "intervals"))
     told = [
-        f"{name} {share:.1%} of {number:,}"
-        for name, share, number in zip(
-            *(bounds[key].tolist() for key in ("group", "covered", "intervals")), strict=True
-        )
-        if number
+        f"{name} {share:.1%} of {number:,}" for name, share, number in zip(*columns, strict=True)
     ]
     return f"Peaks within P5 and P95, where 90% were promised: {', '.join(told)}."
 

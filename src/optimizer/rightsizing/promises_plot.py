@@ -25,21 +25,23 @@ COLOURS = tuple(colour for colour in SERIES if colour != BLACK)
 """Black is left to the fleet."""
 
 
-def plot_promises(promises: pd.DataFrame) -> Figure:
+def plot_promises(promises: pd.DataFrame, counted: str = "steps") -> Figure:
     """Return realised against promised exceedance, one line per group; shaded: kept.
 
     Parameters
     ----------
     promises : pandas.DataFrame
-        ``group``, ``promised`` and ``realised`` (shares of steps), as from
+        ``group``, ``promised`` and ``realised`` (shares), as from
         :func:`~optimizer.rightsizing.promises.tabulate_promises`. What never happened has no
         place on a logarithm, and is drawn as an open triangle at the bottom.
+    counted : str
+        What the shares are of.
     """
     figure, (axis,) = new_figure(width=8.0, height=6.0)
     axis.set(
         title="Promised against realised exceedance",
-        xlabel="Steps promised to use more than the level (%)",
-        ylabel="Steps that did (%)",
+        xlabel=f"Promised share of {counted} above the level (%)",
+        ylabel="Realised (%)",
     )
     known = promises[(promises["promised"] > 0) & promises["realised"].notna()]
     if known.empty:

@@ -57,7 +57,7 @@ class ReportContext:
     fleet : mapping of str to float
         Figures of the fleet, see :data:`optimizer.rightsizing.report_tiles.FLEET`.
     promises, bounds : pandas.DataFrame
-        How promises came true since the models were fitted, from
+        How promises came true over weeks that the models had not learned from, as of
         :func:`~optimizer.rightsizing.promises.tabulate_promises` and ``tabulate_bounds``, by
         resource; without rows where none has come due.
     notes : tuple of str

@@ -203,7 +203,7 @@ class RollingSurface:
         self, usage: Usage, cutoffs: NDArray[np.int64], first: int
     ) -> list[tuple[int, int]]:
         """Return the ranges of cutoffs that one model serves; one begins at ``first``."""
-        served = count_steps(parse_duration(self.refit, "policy.refit"), usage.step)
+        served = count_steps(parse_duration(self.refit, "replay.refit"), usage.step)
         number = (cutoffs - first) // served
         starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
         return list(zip(starts, [*starts[1:], len(cutoffs)], strict=True))

@@ -6,55 +6,70 @@ import logging
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
+from optimizer.columns import CLUSTER, CPU, SERVICE
 from optimizer.errors import SourceError
-from optimizer.telemetry.clock import micros_of, to_utc
+from optimizer.telemetry.clock import Micros
 
 _log = logging.getLogger(__name__)
 DAY_MICROS = 86_400 * 1_000_000
 
 
-def join_days(frame: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Return the frame with each service's days one after the other, from its first day's date.
+def join_days(
+    frame: pd.DataFrame, ends: Micros, step: int, path: str
+) -> tuple[pd.DataFrame, Micros]:
+    """Return the frame and its clock with each service's recordings one after the other.
 
-    Days are those of UTC. A service's first day gets the date of the telemetry's first day, its
-    second the date after it, and so on, so that all services begin together; the time of day
-    stays. Services of a single day are left out: nothing follows it.
+    Every gap loses its whole days, so that the time of day stays, and all services begin on the
+    date on which the first of them does. Services with no more than a day of CPU are left out:
+    nothing follows it.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Sorted by ``service_id`` (categorical) and ``event_timestamp`` (END of each step, UTC).
+        Sorted by ``service_id`` (categorical), then time.
+    ends : numpy.ndarray
+        END of each row's step in microseconds since 1970.
+    step : int
+        Length of a step in microseconds.
     path : str
         ``data.path``, for the message.
 
     Raises
     ------
     SourceError
-        Fewer than two services have a second day.
+        Fewer than two services have more than a day.
     """
     codes = frame[SERVICE].cat.codes.to_numpy()
-    ends = micros_of(frame[TIMESTAMP])
-    days = (ends - 1) // DAY_MICROS
-    first = days.min()
-    pairs, where = np.unique([codes, days], axis=1, return_inverse=True)
-    owners, begins, number = np.unique(pairs[0], return_index=True, return_counts=True)
-    rank = np.arange(pairs.shape[1]) - np.repeat(begins, number)
-    moved = (first + rank - pairs[1])[where] * DAY_MICROS
-    kept = np.repeat(number > 1, number)[where]
-    several = int((number > 1).sum())
-    if several < 2:
+    begins = np.flatnonzero(np.diff(codes, prepend=-1))
+    rows = np.diff(begins, append=len(codes))
+    gaps = np.diff(ends, prepend=ends[0])
+    gaps[begins] = step
+    days = np.cumsum(np.maximum(gaps - step, 0) // DAY_MICROS)
+    dates = (ends[begins] - step) // DAY_MICROS
+    late = dates - dates.min() - days[begins]
+    joined = ends - (days + np.repeat(late, rows)) * DAY_MICROS
+    long = _seen(frame, joined, begins) + step > DAY_MICROS
+    if long.sum() < 2:
         raise SourceError(
             f"data.path={path}, data.join_days=true",
-            seen=f"{several} of {len(owners)} services with a second day",
+            seen=f"{long.sum()} of {len(long)} services with more than a day",
             allowed="at least 2 services that have several days",
             fix="set data.join_days=false, or give more days",
         )
-    if several < len(owners):
-        alone = len(owners) - several
-        _log.info("%d of %d services have one day only, left out", alone, len(owners))
-    joined = frame.assign(**{TIMESTAMP: to_utc(ends + moved)})[kept]
+    if not long.all():
+        _log.info("%d of %d services have one day only, left out", (~long).sum(), len(long))
+    kept = np.repeat(long, rows)
+    frame = frame[kept].reset_index(drop=True)
     for name in (SERVICE, CLUSTER):
-        joined[name] = joined[name].cat.remove_unused_categories()
-    return joined.reset_index(drop=True)
+        frame[name] = frame[name].cat.remove_unused_categories()
+    return frame, joined[kept]
+
+
+def _seen(frame: pd.DataFrame, clock: Micros, begins: NDArray[np.int64]) -> Micros:
+    """Return how much time lies between each service's first and last value of CPU."""
+    known = frame[CPU].notna().to_numpy()
+    first = np.minimum.reduceat(np.where(known, clock, clock.max()), begins)
+    last = np.maximum.reduceat(np.where(known, clock, clock.min()), begins)
+    return np.asarray(last - first)

@@ -91,10 +91,10 @@ def complete(
     ends = micros_of(frame[TIMESTAMP])
     if clock == "start":
         ends = ends + step.value // 1000
+    if joined:
+        frame, ends = join_days(frame, ends, step.value // 1000, path)
     codes = frame[SERVICE].cat.codes.to_numpy()
     frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, step))})
-    if joined:
-        frame = join_days(frame, path)
     empty = [name for name in metrics_of(frame) if frame[name].isna().all()]
     if empty:
         _log.info("%s: no value at all, left out: %s", source, ", ".join(empty))
