@@ -196,7 +196,7 @@ def replay(
 @task(name="look-ahead", cache_policy=NO_CACHE)
 def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
     """Return the calibrated outlook at every cutoff of a replay."""
-    from optimizer.rightsizing.outlook import Ranking
+    from optimizer.rightsizing.ranking import Ranking
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)

@@ -17,8 +17,9 @@ from optimizer.rightsizing.depths import (
     interpolate,
     share_beyond,
 )
-from optimizer.rightsizing.outlook import TOLD, Outlook, Ranking, tell_truth
+from optimizer.rightsizing.outlook import Outlook
 from optimizer.rightsizing.promises import tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.ranking import TOLD, Ranking, tell_truth
 from optimizer.rightsizing.surface_rolling import Forecast
 from usages import usage_from
 

@@ -14,8 +14,8 @@ from optimizer.rightsizing.advice import Advice, ResourceCase
 from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.censoring import uncensor
 from optimizer.rightsizing.explanation import explain_targets
-from optimizer.rightsizing.outlook import Ranking
 from optimizer.rightsizing.promises import ALL, tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.ranking import Ranking
 from optimizer.rightsizing.replay import Replay, bound_requests
 from optimizer.rightsizing.surface_rolling import Forecast
 from optimizer.rightsizing.surface_trained import TrainedSurface

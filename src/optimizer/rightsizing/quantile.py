@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.features.panel import FloatArray
 from optimizer.ranges import require_between
 from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.outlook import Ranking
+from optimizer.rightsizing.ranking import Ranking
 from optimizer.rightsizing.surface_policy import Surface, SurfacePolicy
 from optimizer.rightsizing.surface_promise import PROMISES
 
