@@ -421,6 +421,13 @@ def test_tables_hold_what_the_frame_holds(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read, frame)
 
 
+def test_narrow_floats_are_told_with_their_own_digits(tmp_path: Path) -> None:
+    target = np.array([70.66069, 0.1, NAN, 1e-7, 3e8, 2.0], dtype=np.float32)
+    _, records, _ = write_tables(recommendations().assign(target=target), tmp_path)
+    told = [row["target"] for row in json.loads(records.read_text())]
+    assert told == [70.66069, 0.1, None, 1e-7, 3e8, 2.0]
+
+
 def test_tables_of_nothing_keep_their_types(tmp_path: Path) -> None:
     _, records, parquet = write_tables(recommendations().iloc[:0], tmp_path)
     assert json.loads(records.read_text()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from optimizer.errors import SchemaError
@@ -48,7 +49,9 @@ def write_tables(frame: pd.DataFrame, directory: Path) -> list[Path]:
     table = table.set_column(place, "drivers", pa.array(drivers, pa.list_(pa.string())))
     parquet = io.BytesIO()
     pq.write_table(table, parquet)
-    records = frame.to_json(orient="records", double_precision=15, force_ascii=False, indent=1)
+    narrow = frame.select_dtypes("float32")  # told with its own digits, not those of a float64
+    plain = frame.assign(**narrow.astype(str).astype(np.float64))
+    records = plain.to_json(orient="records", double_precision=15, force_ascii=False, indent=1)
     contents = {
         "csv": joined.to_csv(index=False, lineterminator="\n").encode(),
         "json": f"{records}\n".encode(),
