@@ -57,7 +57,15 @@ GLOSSARY = (
     ),
     ("Event probability", "Probability of a scale event within the forecast horizon."),
     ("Confidence", "Share of the last 14 days in which the service was observed, from 0 to 1."),
-    ("Drivers", "The figures that spoke most for the recommendation."),
+    (
+        "Drivers",
+        (
+            "The three inputs that moved the forecast of the exceedance most (SHAP values), and "
+            "whether each raises or lowers the risk. Most compare the target with past usage: "
+            "max, median (p50) or another percentile over the span that is named, the last value, "
+            "or the same part of the day over the last seven days."
+        ),
+    ),
     (
         "Nothing has been applied",
         (
