@@ -15,7 +15,7 @@ from optimizer.config_schema import ExperimentConfig
 from optimizer.evaluation.plots_style import save_figure
 from optimizer.rightsizing.backtest import (
     PolicyReplay,
-    compare_rules,
+    compare_groups,
     mean_utilisation,
     tabulate_figures,
     tabulate_frontier,
@@ -26,7 +26,7 @@ from optimizer.rightsizing.frontier import LIMITS
 from optimizer.rightsizing.outlook import Outlook
 from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
 from optimizer.rightsizing.prices import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
-from optimizer.rightsizing.promises import SHARES, tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.promises import ALL, SHARES, tabulate_bounds, tabulate_promises
 from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.replay_metrics import HOURS
 from optimizer.rightsizing.request_table import frame_requests, write_requests
@@ -101,7 +101,7 @@ def write_backtest(seen: Replayed, output: Path) -> dict[str, Any]:
     busy = mean_utilisation(usage) > BUSY
     told = {
         "frontier": tabulate_frontier(found),
-        "comparison": compare_rules(found),
+        "comparison": compare_groups(found, seen.groups),
         "promises": tabulate_promises(seen.outlook, *held),
         "bounds": tabulate_bounds(seen.outlook, *held),
         "groups": tabulate_groups(seen),
@@ -238,6 +238,7 @@ def promise_rows(record: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
 def tell_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:
     """Return a line per limit and criterion: the cheapest policy, and the chosen one's place."""
     table = pd.DataFrame(record["comparison"])
+    table = table[table["group"] == ALL]
     lines = []
     for (capped, limit), rows in table.groupby(["unmet_capped", "limit"]):
         met = rows[rows["cost"].notna()].sort_values("cost")

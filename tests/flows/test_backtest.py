@@ -78,6 +78,15 @@ def test_frontier_costs_fall_as_more_steps_may_be_violated(home: Path, cpu: dict
     assert table.loc[table["cost"].isna(), "reason"].notna().all()
 
 
+def test_policies_are_compared_over_the_fleet_and_by_group(home: Path, cpu: dict[str, Any]) -> None:
+    table = pd.read_csv(home / "cpu" / "comparison.csv")
+    sizes = table.groupby("group")["services"].first()
+    assert sizes["all"] == 8
+    assert set(sizes.index) <= {"all", *pd.read_csv(home / "cpu" / "groups.csv")["group"]}
+    assert len(sizes) > 1
+    assert (table.groupby("group").size() == table.groupby("group").size()["all"]).all()
+
+
 def test_backtest_writes_tables_plots_and_a_run(home: Path, cpu: dict[str, Any]) -> None:
     from mlflow import MlflowClient
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from optimizer.rightsizing.backtest import PolicyReplay, compare_groups, compare_rules
 from optimizer.rightsizing.frontier import Frontier, Meeting, frontier_table
 from optimizer.rightsizing.paired import compare_cost, draw_services
 from optimizer.rightsizing.replay_sums import SUMS, ReplaySums
@@ -197,3 +199,24 @@ def test_services_without_steps_are_never_drawn() -> None:
     counts = draw_services(Frontier.of(sums), 50)
     assert (counts[:, 1] == 0).all()
     assert (counts.sum(axis=1) == 2).all()
+
+
+def test_groups_are_compared_as_if_they_were_alone() -> None:
+    def replayed(*services: list[Point]) -> dict[str, PolicyReplay]:
+        made = {"mine": services, "vpa": [RULE] * len(services)}
+        return {
+            name: PolicyReplay(
+                name, "k", ("1",), 0, False, np.empty(0, np.float32), sweep(*map(list, rows))
+            )
+            for name, rows in made.items()
+        }
+
+    cheap = [(v, 0.5 * c, u) for v, c, u in RULE]
+    found = compare_groups(replayed(RULE, cheap, RULE, cheap, cheap), ("a", "b", "a", "b", "c"))
+    sizes = found.groupby("group", sort=False)["services"].first()
+    assert sizes.to_dict() == {"all": 5, "a": 2, "b": 2}  # c has one service only: nothing to draw
+    alone = compare_rules(replayed(cheap, cheap))
+    group = found[found["group"] == "b"].drop(columns=["group", "services"])
+    pd.testing.assert_frame_equal(group.reset_index(drop=True), alone)
+    mine = group[(group["policy"] == "mine") & (group["limit"] == 0.01)]
+    assert mine["change"].tolist() == pytest.approx([-0.5, -0.5])

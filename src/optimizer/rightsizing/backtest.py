@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.frontier import LIMITS, Frontier, frontier_table
 from optimizer.rightsizing.paired import compare_cost, draw_services
+from optimizer.rightsizing.promises import ALL
 from optimizer.rightsizing.replay import Replay
 from optimizer.rightsizing.replay_metrics import replay_metrics
 from optimizer.rightsizing.replay_sums import ReplaySums, replay_sums
@@ -124,14 +125,58 @@ def tabulate_frontier(
     return table[["policy", *(name for name in table if name != "policy")]]
 
 
+def compare_groups(found: Mapping[str, PolicyReplay], groups: Sequence[str]) -> pd.DataFrame:
+    """Return :func:`compare_rules` of the whole fleet and of each group of several services.
+
+    Parameters
+    ----------
+    found : mapping
+        Replays by policy.
+    groups : sequence of str
+        Group of each service.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``services`` (how many), then the columns of :func:`compare_rules`.
+    """
+    names = np.asarray(groups)
+    parts = [(ALL, np.ones(len(names), dtype=np.bool_))]
+    parts += [(name, names == name) for name in sorted({*groups})]
+    tables = []
+    for name, chosen in parts:
+        if chosen.sum() > 1:
+            table = compare_rules(found, chosen)
+            table.insert(0, "group", name)
+            table.insert(1, "services", chosen.sum())
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def compare_rules(
-    found: Mapping[str, PolicyReplay], limits: tuple[float, ...] | None = None, resamples: int = 400
+    found: Mapping[str, PolicyReplay],
+    chosen: NDArray[np.bool_] | None = None,
+    limits: tuple[float, ...] | None = None,
+    resamples: int = 400,
 ) -> pd.DataFrame:
     """Return each policy against the best other rule at equal limits, paired over services.
 
     Rules are the policies that fit no model; the best one is picked in hindsight.
+
+    Parameters
+    ----------
+    found : mapping
+        Replays by policy.
+    chosen : numpy.ndarray, optional
+        Services to count, shape ``(n_services,)``; all if absent.
+    limits : tuple of float, optional
+        Rates to compare at; those of the resource if absent.
+    resamples : int
+        Draws of services.
     """
     frontiers = {name: one.frontier for name, one in found.items() if name not in (ORACLE, STATIC)}
+    if chosen is not None:
+        frontiers = {name: one.of_services(chosen) for name, one in frontiers.items()}
     rows: list[dict[str, Any]] = []
     for name, mine in frontiers.items():
         others = {

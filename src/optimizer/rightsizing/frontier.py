@@ -98,6 +98,10 @@ class Frontier:
         """Return the frontier of weighted rows, shape ``(n_out, n_rows)``: groups or resamples."""
         return Frontier(self.sums.weighted(weights), self.sweep)
 
+    def of_services(self, chosen: NDArray[np.bool_]) -> Frontier:
+        """Return the frontier of some of the rows, shape ``(n_rows,)``."""
+        return Frontier(ReplaySums(self.sums.resource, self.sums.values[:, :, chosen]), self.sweep)
+
     def pooled(self) -> Frontier:
         """Return the frontier of the whole fleet, as a single row."""
         return Frontier(self.sums.pooled(), self.sweep)
