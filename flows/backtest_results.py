@@ -26,7 +26,7 @@ from optimizer.rightsizing.frontier import LIMITS
 from optimizer.rightsizing.outlook import Outlook
 from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
 from optimizer.rightsizing.prices import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
-from optimizer.rightsizing.promises import ALL, SHARES, tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.promises import ALL, COUNTED, SHARES, tabulate_bounds, tabulate_promises
 from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.replay_metrics import HOURS
 from optimizer.rightsizing.request_table import frame_requests, write_requests
@@ -64,6 +64,8 @@ class Replayed:
         int64, shape ``(n_cutoffs,)``.
     outlook : Outlook
         At the cutoffs.
+    known : float
+        Share of the requests at which a surface was known.
     groups : tuple of str
         Group of each service.
     prices : PriceCatalogue, optional
@@ -74,6 +76,7 @@ class Replayed:
     usage: Usage
     cutoffs: NDArray[np.int64]
     outlook: Outlook
+    known: float
     groups: tuple[str, ...]
     prices: PriceCatalogue | None
 
@@ -117,6 +120,7 @@ def write_backtest(seen: Replayed, output: Path) -> dict[str, Any]:
         "services": usage.n_services,
         "busy_services": int(busy.sum()),
         "cutoffs": len(cutoffs),
+        "surface_known": seen.known,
         "first": str(ends[0]),
         "last": str(ends[1]),
         "figures": seen.figures(),
@@ -142,7 +146,8 @@ def save_plots(seen: Replayed, promises: pd.DataFrame, directory: Path) -> None:
     shown = plot_requests(seen.found, seen.usage, seen.cutoffs, service)
     save_figure(plot_frontiers(seen.found), directory / "frontier.png")
     save_figure(shown, directory / "requests.png")
-    save_figure(plot_promises(promises), directory / "promises.png")
+    counted = COUNTED[seen.usage.resource]
+    save_figure(plot_promises(promises, counted), directory / "promises.png")
 
 
 def show_backtest(
@@ -158,7 +163,12 @@ def show_backtest(
             show_table(f"{usage.resource}, {title}", *figure_rows(record[key], hours))
     at = "violation rate" if usage.resource == CPU else "kills per service-week"
     show_table(f"cost (x oracle) at equal {at}", *frontier_rows(record["frontier"], usage.resource))
-    show_table("promised and realised", *promise_rows(record))
+    show_table("promised and realised", *promise_rows(record, usage.resource))
+    if record["surface_known"] < 1.0:
+        say(
+            f"a surface was known at {record['surface_known']:.0%} of the requests; at the others, "
+            "with too little history, policies that learn keep the present capacity"
+        )
     for line in tell_best(record, usage.resource, config.choices["policy"]):
         say(line)
     say(
@@ -214,7 +224,9 @@ def tell_limit(limit: float, resource: str) -> str:
     return f"{limit:.1%}" if resource == CPU else f"{limit:g}"
 
 
-def promise_rows(record: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def promise_rows(
+    record: dict[str, Any], resource: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return head and rows of the realised shares per group, and how often bounds held."""
     promises, bounds = pd.DataFrame(record["promises"]), pd.DataFrame(record["bounds"])
     wide = promises.pivot_table(
@@ -232,7 +244,7 @@ def promise_rows(record: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
         if steps[group] > 0
     ]
     heads = (f"{share:.1%}" for share in SHARES)
-    return ("group", "steps", *heads, "peak within bounds", "below", "above"), rows
+    return ("group", COUNTED[resource], *heads, "peak within bounds", "below", "above"), rows
 
 
 def tell_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:

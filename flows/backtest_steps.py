@@ -52,11 +52,13 @@ def run_backtest(config: ExperimentConfig, overrides: list[str], output: Path) -
         ]
         done = engine.run(tasks.replay, calls)
         cutoffs = replay.cutoffs(usage)
+        outlook, known = tasks.look_ahead(config, validated)
         seen = Replayed(
             found=dict(zip(nodes, done, strict=True)),
             usage=usage,
             cutoffs=cutoffs,
-            outlook=tasks.look_ahead(config, validated),
+            outlook=outlook,
+            known=known,
             groups=group_services(usage, int(cutoffs[0]), config.backtest.group),
             prices=build(config.prices, "prices") if config.prices else None,
         )

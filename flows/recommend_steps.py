@@ -19,7 +19,7 @@ from optimizer.errors import ConfigError
 from optimizer.experiment import Components, build_components
 from optimizer.features.panel import Panel
 from optimizer.io.artifacts import ArtifactRef
-from optimizer.io.registry import Version, find_champion, load_trained
+from optimizer.io.registry import Version, find_challenger, find_champion, load_trained
 from optimizer.io.stores import load_panel
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.patches.settings import PatchSettings
@@ -52,12 +52,15 @@ class Champions:
     surfaces : dict
         Trained surface by resource.
     events : TrainedModel, optional
-        Of scale events; None if none was trained.
+        Of scale events; None if there is no champion.
+    without_events : str
+        Why there is none, and what to do about it.
     """
 
     versions: dict[str, Version]
     surfaces: dict[str, Any]
     events: Any
+    without_events: str = ""
 
 
 def run_recommend(config: ExperimentConfig, overrides: list[str], output: Path) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def run_recommend(config: ExperimentConfig, overrides: list[str], output: Path) 
             models={name: f"version {one.version}" for name, one in champions.versions.items()},
             policy=config.choices["policy"],
             data=parts.source.name,
-            notes=tell_notes(asked, catalogue, champions, overrides),
+            notes=tell_notes(asked, catalogue, champions),
             deadband=settings.deadband,
         )
         record = write_recommendations(found, patches, output)
@@ -133,7 +136,7 @@ def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str
     Raises
     ------
     ConfigError
-        A surface was not trained yet.
+        A surface was not trained yet, or is no champion.
     """
     versions, surfaces = {}, {}
     for resource, target in SURFACES.items():
@@ -141,18 +144,32 @@ def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str
             continue
         found = find_champion(run, f"{target}-{data}")
         if found is None:
-            raise ConfigError(
-                f"registry {target}-{data}",
-                seen="no champion",
-                allowed="a trained exceedance surface",
-                fix=f"train first: {training_command(target, overrides)}",
-            )
+            seen, fix = tell_missing(run, f"{target}-{data}", training_command(target, overrides))
+            allowed = "a champion: a trained exceedance surface that beat the baselines"
+            raise ConfigError(f"registry {target}-{data}", seen=seen, allowed=allowed, fix=fix)
         versions[target] = found
         surfaces[resource] = load_trained(found)
     events = find_champion(run, f"{EVENTS}-{data}")
     if events is None:
-        return Champions(versions, surfaces, None)
+        seen, fix = tell_missing(run, f"{EVENTS}-{data}", training_command(EVENTS, overrides))
+        why = f"event probabilities are unknown: {seen} of {EVENTS}-{data}; {fix}"
+        return Champions(versions, surfaces, None, why)
     return Champions(versions | {EVENTS: events}, surfaces, load_trained(events))
+
+
+def tell_missing(run: TrackedRun, name: str, command: str) -> tuple[str, str]:
+    """Return what there is in place of a champion, and what to do about it."""
+    found = find_challenger(run, name)
+    if found is None:
+        return "no version", f"train first: {command}"
+    alias = f"set_registered_model_alias('{name}', 'champion', {found.version})"
+    fix = (
+        "train on more history, since it did not beat what it was held against, or make it champion"
+    )
+    return (
+        f"version {found.version} as challenger only",
+        f"{fix} all the same: MlflowClient().{alias}",
+    )
 
 
 def training_command(target: str, overrides: list[str]) -> str:
@@ -204,7 +221,6 @@ def tell_notes(
     asked: dict[str, Asked],
     catalogue: PriceCatalogue | None,
     champions: Champions,
-    overrides: list[str],
 ) -> tuple[str, ...]:
     """Return what a reader must know beside the figures."""
     notes = []
@@ -219,9 +235,8 @@ def tell_notes(
             )
     if catalogue is None:
         notes.append("no prices given: savings are unknown; add prices=aws, azure, gcp or your own")
-    if champions.events is None:
-        command = training_command(EVENTS, overrides)
-        notes.append(f"no model of scale events: event probabilities are unknown; train: {command}")
+    if champions.without_events:
+        notes.append(champions.without_events)
     for line in notes:
         say(line)
     return tuple(notes)

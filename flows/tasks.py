@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE, CachePolicy
@@ -195,13 +196,14 @@ def replay(
 
 @task(name="look-ahead", cache_policy=NO_CACHE)
 def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
-    """Return the calibrated outlook at every cutoff of a replay."""
+    """Return the calibrated outlook at every cutoff of a replay, and where a surface was known."""
     from optimizer.rightsizing.ranking import Ranking
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
     found = rules.surface(usage.resource).forecast(usage, rules.cutoffs(usage))
-    return Ranking().outlook(usage, found)
+    known = ~np.isnan(found.exceedance[found.start :, :, -1])
+    return Ranking().outlook(usage, found), float(known.mean())
 
 
 @task(name="predict-events", cache_policy=NO_CACHE)

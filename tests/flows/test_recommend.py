@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from optimizer.config import build, load_config
+from optimizer.config import build, load_config, preset
 from optimizer.errors import ConfigError
+from optimizer.rightsizing.prices import monthly_cost
 from optimizer.rightsizing.report_tables import FIELDS
 from stores import places
 
@@ -127,7 +129,9 @@ def test_patches_hold_the_targets_of_a_pod(trained: Path, frame: pd.DataFrame) -
     moved = frame[frame["action"].isin(["scale_up", "scale_down"]) & (frame["resource"] == "cpu")]
     assert len(moved)
     change = moved["standing_target"] / moved["current"] - 1.0
-    for row in moved[(change.abs() > 0.1) | (moved["replicas"] > 0)].to_dict("records"):
+    agrees = (change > 0) == (moved["action"] == "scale_up")
+    worth = (change.abs() > 0.1) | (moved["replicas"] > 0)
+    for row in moved[agrees & worth].to_dict("records"):
         path = output / "kubernetes" / f"{row['service_id']}.yaml"
         if row["replicas"] and not path.exists():
             continue  # its standing request is the present one
@@ -139,6 +143,51 @@ def test_patches_hold_the_targets_of_a_pod(trained: Path, frame: pd.DataFrame) -
     scaled = frame[frame["replicas"] > 0]
     assert set(scaled["service_id"].str.split("-").str[0]) == {"web"}
     assert (scaled["replicas"] * scaled["replica_size"] >= scaled["target"] * (1 - 1e-6)).all()
+
+
+def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
+    from recommend_results import contradicts, scale_rows, standing_saving
+
+    frame = pd.DataFrame(
+        {
+            "resource": "cpu",
+            "unit": "cores",
+            "current": [10.0, 10.0, 10.0, 10.0],
+            "target": [5.0, 4.0, 20.0, 10.0],
+            "standing_target": [8.0, 30.0, 25.0, 30.0],
+            "lower_bound": 1.0,
+            "upper_bound": 2.0,
+            "action": ["scale_down", "scale_down", "scale_up", "keep"],
+            "replicas": 0,
+            "replica_size": np.nan,
+            "known_until": "now",
+        }
+    )
+    patched = scale_rows(frame, 0.1)
+    assert patched["action"].tolist() == ["scale_down", "keep", "scale_up", "keep"]
+    assert contradicts(frame).tolist() == [False, True, False, False]
+    prices = build(preset("prices", "aws"), "prices")
+    core = monthly_cost(1.0, prices, "cpu")
+    assert standing_saving(frame, patched, prices) == pytest.approx((2.0 - 15.0) * core)
+    assert np.isnan(standing_saving(frame, patched, None))
+
+
+def test_version_that_lost_is_told_with_what_to_do() -> None:
+    from mlflow.exceptions import MlflowException
+
+    from optimizer.io.registry import CHALLENGER
+    from recommend_steps import tell_missing
+
+    def look_up(name: str, alias: str) -> Any:
+        if name != "known" or alias != CHALLENGER:
+            raise MlflowException("none")
+        return SimpleNamespace(version=3, run_id="r")
+
+    run: Any = SimpleNamespace(client=SimpleNamespace(get_model_version_by_alias=look_up))
+    seen, fix = tell_missing(run, "known", "train it")
+    assert seen == "version 3 as challenger only"
+    assert "set_registered_model_alias('known', 'champion', 3)" in fix
+    assert tell_missing(run, "other", "train it") == ("no version", "train first: train it")
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
@@ -187,7 +236,7 @@ def test_without_prices_nothing_is_told_in_money(
 
 
 def test_a_missing_model_is_told_with_the_command_that_trains_it(home: Path) -> None:
-    with pytest.raises(ConfigError, match="no champion") as told:
+    with pytest.raises(ConfigError, match="no version") as told:
         recommend(home, "missing", *DATA, "data.seed=3", "data.name=other")
     command = "python flows/train.py target=exceedance data.n_services=8"
     assert command in told.value.fix
@@ -214,6 +263,6 @@ def test_unknown_capacity_is_told_and_answered_in_shares(home: Path) -> None:
     most = bare.groupby("service_id", observed=True)["cpu_utilization"].max()
     assert (frame["target"] <= 1.05 * most.reindex(frame["service_id"]).to_numpy() + 1.05).all()
     assert any("cpu capacity unknown: batch-" in note for note in found["notes"])
-    assert any("train: python flows/train.py target=scale_event" in n for n in found["notes"])
+    assert any("train first: python flows/train.py target=scale_event" in n for n in found["notes"])
     assert not list((home / "bare" / "patches").glob("*/*.yaml"))
     assert found["fleet"] == {}

@@ -36,6 +36,10 @@ def sweep(*services: list[Point]) -> Frontier:
     return Frontier.of(sums_of(*services))
 
 
+def replay_of(name: str, *services: list[Point]) -> PolicyReplay:
+    return PolicyReplay(name, "k", ("1",), 0, False, np.empty(0, np.float32), sweep(*services))
+
+
 def read(met: Meeting) -> tuple[float, float, float]:
     return met.cost[0], 100 * met.rate[0], 100 * met.unmet[0]
 
@@ -204,12 +208,7 @@ def test_services_without_steps_are_never_drawn() -> None:
 def test_groups_are_compared_as_if_they_were_alone() -> None:
     def replayed(*services: list[Point]) -> dict[str, PolicyReplay]:
         made = {"mine": services, "vpa": [RULE] * len(services)}
-        return {
-            name: PolicyReplay(
-                name, "k", ("1",), 0, False, np.empty(0, np.float32), sweep(*map(list, rows))
-            )
-            for name, rows in made.items()
-        }
+        return {name: replay_of(name, *rows) for name, rows in made.items()}
 
     cheap = [(v, 0.5 * c, u) for v, c, u in RULE]
     found = compare_groups(replayed(RULE, cheap, RULE, cheap, cheap), ("a", "b", "a", "b", "c"))
@@ -220,3 +219,11 @@ def test_groups_are_compared_as_if_they_were_alone() -> None:
     pd.testing.assert_frame_equal(group.reset_index(drop=True), alone)
     mine = group[(group["policy"] == "mine") & (group["limit"] == 0.01)]
     assert mine["change"].tolist() == pytest.approx([-0.5, -0.5])
+
+
+def test_a_lone_rule_is_the_cheapest_with_none_beside_it() -> None:
+    rows = compare_rules({"vpa": replay_of("vpa", RULE, RULE)})
+    met = rows[rows["limit"] == 0.01]
+    assert met["cost"].notna().all()
+    assert set(met["best_rule"]) == {""}
+    assert met["change"].isna().all()

@@ -179,6 +179,20 @@ def test_levels_risk_and_bounds_belong_together() -> None:
     np.testing.assert_allclose([lower[0, 0], upper[0, 0]], [0.5, 4 - 0.1 / 0.3], rtol=1e-5)
 
 
+def test_promises_of_memory_are_of_peaks() -> None:
+    values, found = forecast_of(np.ones(N_SERVICES))
+    usage = replace(usage_from(values), resource="memory")
+    outlook = Ranking().outlook(usage, found)
+    asked = found.cutoffs[found.start :]
+    table = tabulate_promises(outlook, usage, asked, INTERVAL, ["a"] * N_SERVICES)
+    assert table["steps"].unique().tolist() == [len(asked) * N_SERVICES]
+    (levels,) = outlook.levels_at((0.02,), peaks=True)
+    peaks = np.stack([values[:, c : c + INTERVAL].max(axis=1) for c in asked])
+    realised = table.set_index(["group", "promised"])["realised"]
+    assert realised["all", 0.02] == pytest.approx((peaks > levels).mean())
+    assert 0.5 < realised["all", 0.05] / 0.05 < 1.5
+
+
 def test_the_outlook_never_reads_its_future() -> None:
     values, found = forecast_of(np.ones(N_SERVICES))
     before = Ranking().outlook(usage_from(values), found)

@@ -49,6 +49,7 @@ def rows_of(
             "unit": [SHARE if np.isnan(now) else unit for now in current],
             "current": current,
             "target": np.asarray(target, dtype=np.float32),
+            "standing_target": np.asarray(target, dtype=np.float32),
             "action": action or ["scale_down"] * len(current),
             "risk": np.arange(len(current), dtype=np.float64),
         }
@@ -57,8 +58,9 @@ def rows_of(
 
 def asked_of(past: object, days: list[int]) -> Asked:
     """Return what money needs of it: requests of the past and their days."""
-    requests = np.asarray(past, dtype=np.float32)
-    return Asked(None, requests, np.asarray(days), pd.Timedelta("6h"))  # type: ignore[arg-type]
+    requests, hold, nothing = np.asarray(past, dtype=np.float32), pd.Timedelta("6h"), pd.DataFrame()
+    none = pd.Timedelta(0)
+    return Asked(None, requests, np.asarray(days), hold, none, nothing, nothing)  # type: ignore[arg-type]
 
 
 def price(
@@ -298,3 +300,9 @@ def test_hour_that_was_never_observed_is_unknown() -> None:
     assert np.isnan(found[:, :, 1]).all()
     assert np.isnan(found[1, 5, 0])
     assert np.isfinite(found[0, :, 0]).all()
+
+
+def test_replicas_hold_the_standing_target() -> None:
+    frame = split_frame(target=1.0)  # of the coming hours alone
+    found = split_services(frame, usage_from(load_frame()), PRICES, OUT)
+    np.testing.assert_array_equal(found.frame["replica_size"], [1.5, NAN, 2.0, NAN])

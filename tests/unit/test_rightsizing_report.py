@@ -358,11 +358,11 @@ def test_risks_count_a_service_once() -> None:
 
 
 def test_promises_that_never_failed_are_shown_below() -> None:
-    (axis,) = plot_promises(PROMISES).axes
+    (axis,) = plot_promises(PROMISES, "steps").axes
     came, none = axis.lines[-2:]
     np.testing.assert_allclose(came.get_xydata(), [[1.0, 1.2], [2.0, 4.0]])
     np.testing.assert_allclose(none.get_xydata(), [[5.0, 0.5]])  # half of the smallest, 1 %
-    nothing = plot_promises(PROMISES.assign(realised=NAN)).axes[0]
+    nothing = plot_promises(PROMISES.assign(realised=NAN), "steps").axes[0]
     assert "no promise has come due" in [text.get_text() for text in nothing.texts]
 
 

@@ -20,6 +20,7 @@ from optimizer.promotion import surface_beats_baseline, surface_beats_champion
 from optimizer.rightsizing.base import Usage
 from optimizer.rightsizing.cost_optimal import CostOptimal
 from optimizer.rightsizing.surface_baselines import (
+    LEAST,
     DecayedShare,
     FleetShare,
     PastPeaks,
@@ -238,6 +239,15 @@ def test_margin_is_the_one_that_costs_least() -> None:
     baseline = DecayedShare("12h").fit(cases)
     assert baseline.floor == 3e-2  # the widest: 0.167 is nearest to it
     assert baseline.exceedance(cases)[0, 0, 0] == pytest.approx(3e-2)
+
+
+def test_margin_is_chosen_where_the_share_is_known() -> None:
+    cases = cases_of(usage_from([[1.0] * 30 + [3.0] * 3 + [1.0] * 3] * 2), 30, [[2.0]] * 2)
+    whole = DecayedShare("12h").fit(cases).floor
+    cases.rows.past[0, 1] = np.nan  # scored, yet nothing was counted of the second
+    assert DecayedShare("12h").fit(cases).floor == whole
+    cases.rows.past[:] = np.nan
+    assert DecayedShare("12h").fit(cases).floor == LEAST
 
 
 def test_same_part_of_day_by_hand() -> None:

@@ -125,10 +125,19 @@ def crown(run: TrackedRun, version: Version) -> None:
 
 def find_champion(run: TrackedRun, name: str) -> Version | None:
     """Return the champion of a registered name, None if it has none."""
+    return _find(run, name, CHAMPION)
+
+
+def find_challenger(run: TrackedRun, name: str) -> Version | None:
+    """Return the newest version of a registered name, None if it has none."""
+    return _find(run, name, CHALLENGER)
+
+
+def _find(run: TrackedRun, name: str, alias: str) -> Version | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = run.client.get_model_version_by_alias(name, CHAMPION)
+        found = run.client.get_model_version_by_alias(name, alias)
     except MlflowException:
         return None
     return Version(name, str(found.version), str(found.run_id))

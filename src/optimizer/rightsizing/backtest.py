@@ -184,8 +184,6 @@ def compare_rules(
             for other, one in frontiers.items()
             if other != name and not found[other].learns
         }
-        if not others:
-            continue
         counts = draw_services(mine, resamples)
         for limit in limits or LIMITS[found[name].sums.resource]:
             for cap in (None, frontiers[REFERENCE]):

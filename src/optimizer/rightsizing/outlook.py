@@ -56,20 +56,22 @@ class Outlook:
         falling = self.peak_exceedance if peaks else self.exceedance
         return interpolate(requests[..., None], self.levels, falling)[..., 0]
 
-    def levels_at(self, shares: tuple[float, ...]) -> FloatArray:
-        """Return the levels that steps exceed with given probabilities.
+    def levels_at(self, shares: tuple[float, ...], *, peaks: bool = False) -> FloatArray:
+        """Return the levels that steps, or peaks, exceed with given probabilities.
 
         Parameters
         ----------
         shares : tuple of float
             In (0, 1).
+        peaks : bool
+            Of peaks: what matters where one step above kills.
 
         Returns
         -------
         numpy.ndarray
             float32, shape ``(n_shares, n_cutoffs, n_services)``; NaN where nothing is known.
         """
-        return invert(self.levels, self.exceedance, shares)
+        return invert(self.levels, self.peak_exceedance if peaks else self.exceedance, shares)
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return P5 and P95 of the interval's peak, shape ``(n_cutoffs, n_services)`` each."""

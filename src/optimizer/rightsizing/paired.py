@@ -76,7 +76,7 @@ def compare_cost(
     policy : Frontier
         Per service.
     rules : mapping
-        Frontiers of the rules, per service, by name; at least one.
+        Frontiers of the rules, per service, by name; without any, there is nothing to compare with.
     limit : float
         Highest violation rate.
     counts : numpy.ndarray
@@ -91,7 +91,9 @@ def compare_cost(
     cap = None if reference is None else reference.weighted(weights)
     met: Meeting = policy.weighted(weights).meet(limit, cap)
     names = tuple(rules)
-    costs = np.stack([rules[name].weighted(weights).meet(limit, cap).cost for name in names])
+    costs = np.full((len(names) + 1, len(weights)), np.nan)  # the last row: no rule at all
+    for place, name in enumerate(names):
+        costs[place] = rules[name].weighted(weights).meet(limit, cap).cost
     best: FloatVector = np.fmin.reduce(costs, axis=0)
     difference, change = met.cost - best, met.cost / best - 1.0
     known = not np.isnan(best[0])

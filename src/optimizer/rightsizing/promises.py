@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.base import CPU, MEMORY, Usage
 from optimizer.rightsizing.history import peak
 from optimizer.rightsizing.outlook import Outlook
 from optimizer.rightsizing.surface_outcomes import count_hits
 
 SHARES = (0.005, 0.01, 0.02, 0.05)
-"""Promised shares of steps above a level."""
+"""Promised shares of steps above a level; of memory, of peaks."""
+COUNTED = {CPU: "steps", MEMORY: "peaks"}
+"""What the shares are of: one step of memory above its limit kills."""
 ALL = "all"
 BAND = (0.5, 1.5)
 """Multiples of a promise within which it counts as kept."""
@@ -24,6 +26,8 @@ def tabulate_promises(
     outlook: Outlook, usage: Usage, cutoffs: NDArray[np.int64], interval: int, groups: Sequence[str]
 ) -> pd.DataFrame:
     """Return how often the promised levels were exceeded, for the fleet and each group.
+
+    Of memory it is the intervals that count whose peak was above, as they do for a kill.
 
     Parameters
     ----------
@@ -41,10 +45,13 @@ def tabulate_promises(
     Returns
     -------
     pandas.DataFrame
-        ``group`` (``all`` first), ``promised``, ``realised`` (shares of steps), ``ratio`` of the
-        two, ``steps`` (observed, with a promise).
+        ``group`` (``all`` first), ``promised``, ``realised`` (shares of ``COUNTED``), ``ratio`` of
+        the two, ``steps`` (steps, or peaks, observed with a promise).
     """
-    hits, steps = count_hits(usage, cutoffs, interval, outlook.levels_at(SHARES))
+    peaks = usage.resource == MEMORY
+    hits, steps = count_hits(usage, cutoffs, interval, outlook.levels_at(SHARES, peaks=peaks))
+    if peaks:
+        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
     rows = []
     for name, chosen in _by_group(groups):
         number = int(steps[:, chosen].sum())

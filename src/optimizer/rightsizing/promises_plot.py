@@ -25,7 +25,7 @@ COLOURS = tuple(colour for colour in SERIES if colour != BLACK)
 """Black is left to the fleet."""
 
 
-def plot_promises(promises: pd.DataFrame, counted: str = "steps") -> Figure:
+def plot_promises(promises: pd.DataFrame, counted: str) -> Figure:
     """Return realised against promised exceedance, one line per group; shaded: kept.
 
     Parameters

@@ -49,6 +49,8 @@ def split_services(
 ) -> Replicas:
     """Return replicas and their size for the services whose id matches ``scale_out``.
 
+    They hold the standing target: what an autoscaler may do with them between two of its runs.
+
     Parameters
     ----------
     frame : pandas.DataFrame
@@ -78,7 +80,9 @@ def split_services(
             fix="add prices=aws, or leave recommend.scale_out out",
         )
     known = bare[bare["unit"] != SHARE]
-    wide = known.pivot_table(index=SERVICE, columns="resource", values="target", dropna=False)
+    wide = known.pivot_table(
+        index=SERVICE, columns="resource", values="standing_target", dropna=False
+    )
     names = [CPU, *(name for name in (MEMORY,) if name in wide)]
     wide = wide.reindex(index=list(chosen), columns=names)  # no known CPU: no split
     rows = [cpu.services.index(name) for name in chosen]

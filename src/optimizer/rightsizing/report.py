@@ -178,10 +178,10 @@ def _fleet_plots(frame: pd.DataFrame, context: ReportContext) -> list[dict[str, 
     if len(context.promises):
         plots.append(
             {
-                "source": svg_source(plot_promises(context.promises)),
-                "alt": "Promised against realised share of steps above a level",
-                "caption": f"{tell_promises(context.promises)} Above the band more steps exceeded "
-                f"the level than promised. {tell_bounds(context.bounds)}",
+                "source": svg_source(plot_promises(context.promises, "steps, of memory peaks,")),
+                "alt": "Promised against realised share of steps, of memory peaks, above a level",
+                "caption": f"{tell_promises(context.promises)} Above the band the level was "
+                f"exceeded more often than promised. {tell_bounds(context.bounds)}",
             }
         )
     return plots

@@ -136,9 +136,9 @@ role="img" aria-label="{{ row.range }}">\
 
 <section aria-labelledby="details">
 <h2 id="details">Services in detail</h2>
-<p class="soft">{{ details|length }} services: those of risk 3 or more first, then those whose cost
-changes most. Usage of the last 7 days is drawn by its lowest and highest values, so that no peak is
-lost; the shaded end is the coming interval.</p>
+<p class="soft">{{ details|length }} services: up to half of them by their risk, from 3 on, then
+those whose cost changes most. Usage of the last 7 days is drawn by its lowest and highest values,
+so that no peak is lost; the shaded end is the coming interval.</p>
 {% for one in details %}
 <figure id="{{ one.anchor }}"><h3>{{ one.service }}</h3>
 <figcaption>{% for line in one.lines %}<p>{{ line }}</p>{% endfor %}</figcaption>

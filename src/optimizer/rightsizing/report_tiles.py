@@ -49,8 +49,11 @@ def build_tiles(
         tiles.append(
             _tile("Saved once nodes are given back", packed, "per month, after packing the pods")
         )
-    others = [name for name in fleet if name not in FLEET]
-    return tiles + [_tile(words_of(name), quantity(fleet[name]), "") for name in others]
+    for name in (name for name in fleet if name not in FLEET):
+        money_like = name.endswith("_cost")
+        value = _amount(fleet[name], currency) if money_like else quantity(fleet[name])
+        tiles.append(_tile(words_of(name), value, "a month" if money_like else ""))
+    return tiles
 
 
 def words_of(name: str) -> str:

@@ -34,8 +34,10 @@ class _Counted(ABC):
     def fit(self, cases: Cases) -> _Counted:
         """Choose the margin on intervals that have ended."""
         y, share = cases.rows.outcome[cases.scored], self._count(cases)[cases.scored]
-        losses = [np.mean(log_losses(y, np.clip(share, f, 1.0 - f))) for f in FLOORS]
-        self.floor = FLOORS[int(np.nanargmin(losses))] if len(y) else LEAST
+        known = ~np.isnan(share)
+        y, share = y[known], share[known]
+        losses = [np.mean(log_losses(y, np.clip(share, f, 1.0 - f))) for f in FLOORS if len(y)]
+        self.floor = FLOORS[int(np.argmin(losses))] if losses else LEAST
         return self
 
     def exceedance(self, cases: Cases) -> FloatArray:

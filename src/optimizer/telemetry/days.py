@@ -58,6 +58,8 @@ def join_days(
             allowed="at least 2 services that have several days",
             fix="set data.join_days=false, or give more days",
         )
+    longest = pd.Timedelta(int(_seen(frame, joined, begins).max()) + step, "us").ceil("D").days
+    _log.info("%d services' days follow one another: %d days at most", long.sum(), longest)
     if not long.all():
         _log.info("%d of %d services have one day only, left out", (~long).sum(), len(long))
     kept = np.repeat(long, rows)
