@@ -209,12 +209,17 @@ def show_recommendations(
             say(line)
     for line in _tell_promises(found.asked):
         say(line)
-    money = record["patches_monthly_saving"]
-    standing = "" if np.isnan(money) else f", which saves {money:,.0f} a month if they stand"
+    money, against = record["patches_monthly_saving"], record["contradicted"]
+    told = f"{record['patches']} files in {output / 'patches'}, nothing was applied"
+    if record["patches"]:
+        told += ": they hold the highest target of the last week"
+        if not np.isnan(money):
+            does = "saves" if money >= 0 else "costs"
+            told += f", which {does} {abs(money):,.0f} a month if they stand"
+    if against:
+        told += f"; {against} rows get none, since that week contradicts the coming hours"
     say(
-        f"{record['patches']} files in {output / 'patches'}, nothing was applied: they hold the "
-        f"highest target of the last week{standing}; {record['contradicted']} rows get none, since "
-        "that week contradicts the advice for the coming hours",
+        told,
         f"report {output / 'report.html'}, {record['seconds']:.0f} s; "
         f"run {record['run_id']} in {config.tracking.uri}",
     )
