@@ -25,6 +25,7 @@ from optimizer.rightsizing.promises import COUNTED
 from optimizer.rightsizing.replica_profile import Replicas
 from optimizer.rightsizing.report import ReportContext, write_report
 from optimizer.rightsizing.report_tables import write_tables
+from optimizer.rightsizing.report_view import tell_risk
 
 SHOWN_AT_MOST = 20
 """Rows of the table on the terminal; the files hold all."""
@@ -245,7 +246,7 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["action"]),
         str(row["finding"]),
         tell(row["exceedance"], ".2%"),
-        tell(row["risk"], ".1f"),
+        "-" if np.isnan(row["risk"]) else tell_risk(row["risk"]),
         f"{money[0]} [{money[1]}, {money[2]}]",
         tell(row["event_probability"], ".1%"),
     )

@@ -32,6 +32,7 @@ from optimizer.rightsizing.report_view import (
     pick_services,
     quantity,
     risk_level,
+    tell_risk,
 )
 
 NAN = float("nan")
@@ -230,6 +231,16 @@ def test_cells_sort_by_number_and_unknown_ones_are_empty(page: Page) -> None:
     assert change[5][1] == "– → – cores"
     assert [row[7][1] for row in page.rows[1:]] == ["0 %", "3 %", "1 %", "–", "2 %", "–"]
     assert [row[8][1] for row in page.rows[1:]] == ["100 %", "50 %", "12 %", "–", "–", "–"]
+
+
+def test_risk_is_never_rounded_up_to_at_risk() -> None:
+    assert [tell_risk(value) for value in (2.97, 3.0, 0.1 + 0.2, 4.0)] == [
+        "2.9",
+        "3.0",
+        "0.3",
+        "4.0",
+    ]
+    assert tell_risk(NAN) == tell_risk(float("inf")) != "nan"
 
 
 def test_risk_is_a_number_and_not_a_colour_alone(page: Page, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import floor, isfinite
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,11 @@ def words(name: str) -> str:
     return name.replace("_provisioned", "-provisioned").replace("_", " ")
 
 
+def tell_risk(risk: float) -> str:
+    """Return a risk with one digit, cut off: what is told as 3.0 is at risk; a dash if unknown."""
+    return f"{floor(10.0 * risk + 1e-9) / 10.0:.1f}" if isfinite(risk) else DASH
+
+
 def risk_level(risk: float) -> str:
     """Return the word of a risk: low below 1, moderate below 2, elevated below 3, else high."""
     return LEVELS[min(max(int(risk), 0), 3)] if isfinite(risk) else "unknown"
@@ -137,7 +142,7 @@ def build_rows(frame: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str
         "sign": [SIGNS.get(name, "") for name in frame["action"]],
         "finding": frame["finding"].tolist(),
         "risky": (risk >= AT_RISK).tolist(),
-        "risk": [decimals(value, 1) for value in risk],
+        "risk": [tell_risk(value) for value in risk],
         "level": [risk_level(value) for value in risk],
         "saving": [money(value) for value in saving],
         "costs": (saving < 0).tolist(),
