@@ -55,8 +55,11 @@ def plot_frontiers(found: Mapping[str, PolicyReplay]) -> Figure:
         sweeps = np.asarray(one.frontier.sweep)
         for number in np.unique(sweeps):
             shown = (rate > 0) & (sweeps == number)
-            label = name if number == 0 else None
-            axis.plot(rate[shown], cost[shown], color=color, linestyle=dash, label=label)
+            apart = one.knobs[int(np.argmax(sweeps == number))].rpartition(", ")[0]
+            label = f"{name}, {apart}" if apart else name
+            width = 1.5 / (1 + number)  # of a pair's sweeps the configured one is the widest
+            style = {"color": color, "linestyle": dash, "linewidth": width}
+            axis.plot(rate[shown], cost[shown], label=label, **style)
         if rate[one.configured] > 0:
             place = rate[one.configured], cost[one.configured]
             axis.plot(*place, marker="o", color=color, linestyle="none")
