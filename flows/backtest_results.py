@@ -26,7 +26,14 @@ from optimizer.rightsizing.frontier import LIMITS
 from optimizer.rightsizing.outlook import Outlook
 from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
 from optimizer.rightsizing.prices import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
-from optimizer.rightsizing.promises import ALL, COUNTED, SHARES, tabulate_bounds, tabulate_promises
+from optimizer.rightsizing.promises import (
+    ALL,
+    COUNTED,
+    SHARES,
+    by_group,
+    tabulate_bounds,
+    tabulate_promises,
+)
 from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.replay_metrics import HOURS
 from optimizer.rightsizing.request_table import frame_requests, write_requests
@@ -131,10 +138,10 @@ def write_backtest(seen: Replayed, output: Path) -> dict[str, Any]:
 
 def tabulate_groups(seen: Replayed) -> pd.DataFrame:
     """Return every policy's figures per group of services, at its configured setting."""
-    names = np.asarray(seen.groups)
     parts = [
-        pd.DataFrame(seen.figures(names == name)).assign(group=name, services=(names == name).sum())
-        for name in sorted({*seen.groups})
+        pd.DataFrame(seen.figures(chosen)).assign(group=name, services=chosen.sum())
+        for name, chosen in by_group(seen.groups)
+        if name != ALL
     ]
     return pd.concat(parts, ignore_index=True)
 

@@ -16,11 +16,10 @@ from optimizer.io.artifacts import write_json
 from optimizer.patches.files import skipped_patches, write_patches
 from optimizer.patches.keda import ReplicaProfile
 from optimizer.patches.settings import PatchSettings
-from optimizer.rightsizing.advice import SHARE
 from optimizer.rightsizing.asking import Asked
 from optimizer.rightsizing.base import CPU
-from optimizer.rightsizing.prices import PriceCatalogue, monthly_cost
-from optimizer.rightsizing.pricing import MONEY, PACKED
+from optimizer.rightsizing.prices import PriceCatalogue
+from optimizer.rightsizing.pricing import MONEY, PACKED, total_cost
 from optimizer.rightsizing.promises import COUNTED
 from optimizer.rightsizing.replica_profile import Replicas
 from optimizer.rightsizing.report import ReportContext, write_report
@@ -183,14 +182,9 @@ def standing_saving(
     """Return what the patches save a month if they stand; NaN without prices."""
     if catalogue is None:
         return float("nan")
-    changed = frame[patched["action"].isin(CHANGES) & frame["unit"].ne(SHARE)]
-    less = changed["current"] - changed["standing_target"]
-    return float(
-        sum(
-            monthly_cost(less[changed["resource"] == name].to_numpy(), catalogue, str(name)).sum()
-            for name in changed["resource"].unique()
-        )
-    )
+    changed = frame[patched["action"].isin(CHANGES)]
+    now, then = (total_cost(changed, name, catalogue) for name in ("current", "standing_target"))
+    return now - then
 
 
 def show_recommendations(

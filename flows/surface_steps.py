@@ -27,10 +27,10 @@ from optimizer.io.stores import load_panel
 from optimizer.io.tracking import TrackedRun, track_run
 from optimizer.promotion import SURFACE_METRIC, surface_beats_baseline, surface_beats_champion
 from optimizer.rightsizing.base import Usage
+from optimizer.rightsizing.promises import SHARES
 from optimizer.rightsizing.promises_plot import plot_promises
 from optimizer.rightsizing.surface_evaluation import (
     DRAWN,
-    PROMISES,
     Scored,
     frame_scored,
     measure,
@@ -195,10 +195,10 @@ def describe_surface(config: ExperimentConfig, results: list[SurfaceResult]) -> 
     }
     own, raw = figures.pop(OWN), figures.pop(RAW)
     own |= {f"{key}_raw": raw[key] for key, _ in SHOWN.values()}
-    kept = newest.kept(PROMISES)
+    kept = newest.kept(SHARES)
     for name, table in kept.items():
         suffix = "" if name == "recalibrated" else f"_{name}"
-        for promise, realised in zip(PROMISES, table["realised"], strict=True):
+        for promise, realised in zip(SHARES, table["realised"], strict=True):
             own[f"realised{suffix}_at_{promise:g}"] = float(realised)
     target, metric = config.target, SURFACE_METRIC[0]
     return {

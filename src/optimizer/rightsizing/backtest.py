@@ -15,7 +15,7 @@ from optimizer.features.panel import FloatArray
 from optimizer.rightsizing.base import Policy, Usage
 from optimizer.rightsizing.frontier import LIMITS, Frontier, frontier_table
 from optimizer.rightsizing.paired import compare_cost, draw_services
-from optimizer.rightsizing.promises import ALL
+from optimizer.rightsizing.promises import by_group
 from optimizer.rightsizing.replay import Replay
 from optimizer.rightsizing.replay_metrics import replay_metrics
 from optimizer.rightsizing.replay_sums import ReplaySums, replay_sums
@@ -140,11 +140,8 @@ def compare_groups(found: Mapping[str, PolicyReplay], groups: Sequence[str]) -> 
     pandas.DataFrame
         ``group``, ``services`` (how many), then the columns of :func:`compare_rules`.
     """
-    names = np.asarray(groups)
-    parts = [(ALL, np.ones(len(names), dtype=np.bool_))]
-    parts += [(name, names == name) for name in sorted({*groups})]
     tables = []
-    for name, chosen in parts:
+    for name, chosen in by_group(groups):
         if chosen.sum() > 1:
             table = compare_rules(found, chosen)
             table.insert(0, "group", name)

@@ -93,8 +93,8 @@ def price_advice(
     if np.isnan(saved.total):  # no capacity is known
         return Priced(told, {})
     fleet = {
-        "current_monthly_cost": _cost(told, "current", catalogue),
-        "target_monthly_cost": _cost(told, "current", catalogue) - saved.total,
+        "current_monthly_cost": total_cost(told, "current", catalogue),
+        "target_monthly_cost": total_cost(told, "current", catalogue) - saved.total,
         "monthly_saving": saved.total,
         "monthly_saving_p10": saved.total_p10,
         "monthly_saving_p90": saved.total_p90,
@@ -103,7 +103,18 @@ def price_advice(
     return Priced(told, fleet | packed, nodes)
 
 
-def _cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
+def total_cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
+    """Return what a column of requests costs a month, where the capacity is known.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Recommendations.
+    column : str
+        For example ``current``; NaN costs nothing.
+    catalogue : PriceCatalogue
+        Prices.
+    """
     known = frame[frame["unit"] != SHARE]
     parts = [
         float(np.nansum(monthly_cost(rows[column].to_numpy(), catalogue, str(name))))

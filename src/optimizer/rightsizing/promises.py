@@ -49,11 +49,10 @@ def tabulate_promises(
         the two, ``steps`` (steps, or peaks, observed with a promise).
     """
     peaks = usage.resource == MEMORY
-    hits, steps = count_hits(usage, cutoffs, interval, outlook.levels_at(SHARES, peaks=peaks))
-    if peaks:
-        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
+    levels = outlook.levels_at(SHARES, peaks=peaks)
+    hits, steps = count_hits(usage, cutoffs, interval, levels, peaks=peaks)
     rows = []
-    for name, chosen in _by_group(groups):
+    for name, chosen in by_group(groups):
         number = int(steps[:, chosen].sum())
         realised = hits[:, :, chosen].sum(axis=(1, 2)) / max(number, 1)
         for promised, share in zip(SHARES, realised.tolist(), strict=True):
@@ -84,7 +83,7 @@ def tabulate_bounds(
         peaks[index] = peak(usage.values[:, cutoff : cutoff + interval])
     known = ~(np.isnan(peaks) | np.isnan(lower))
     rows = []
-    for name, chosen in _by_group(groups):
+    for name, chosen in by_group(groups):
         number = int(known[:, chosen].sum())
         below, above = (
             float((side & known)[:, chosen].sum()) / number if number else np.nan
@@ -111,8 +110,14 @@ def tell_bounds(bounds: pd.DataFrame) -> str:
     return f"Peaks within P5 and P95, where 90% were promised: {', '.join(told)}."
 
 
-def _by_group(groups: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Return each group's name and which services are in it, the whole fleet first."""
+def by_group(groups: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Return each group's name and which services are in it, the whole fleet first.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each service.
+    """
     names = np.asarray(groups)
     whole = (ALL, np.ones(len(names), dtype=np.bool_))
     return [whole, *((name, names == name) for name in sorted({*groups}))]

@@ -175,9 +175,7 @@ def tell_truth(
         float64, shape ``(n_cutoffs, n_shares)``, rising along the last axis; ``TOLD`` itself where
         no outcome is known yet.
     """
-    hits, steps = count_hits(usage, found.cutoffs, found.interval, levels)
-    if peaks:
-        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
+    hits, steps = count_hits(usage, found.cutoffs, found.interval, levels, peaks=peaks)
     age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)
     weight = np.where(age >= found.interval, 0.5 ** (age / halflife), 0.0)
     weight[:, : found.honest] = 0.0

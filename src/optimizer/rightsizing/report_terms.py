@@ -51,9 +51,8 @@ GLOSSARY = (
         (
             "What a month of following the policy at every interval would have saved against "
             "keeping today's request, from the last weeks, at the prices named above; negative "
-            "means that it costs more. In 8 cases "
-            "of 10 it should lie between P10 and P90. The range of the fleet is not the sum of "
-            "the rows' ranges."
+            "means that it costs more. In 8 cases of 10 it should lie between P10 and P90. The "
+            "range of the fleet is not the sum of the rows' ranges."
         ),
     ),
     ("Event probability", "Probability of a scale event within the forecast horizon."),

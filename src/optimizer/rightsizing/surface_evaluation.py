@@ -29,8 +29,6 @@ from optimizer.rightsizing.surface_trained import (
 )
 from optimizer.targets.base import ShareBaseline
 
-PROMISES = (0.005, 0.01, 0.02, 0.05)
-"""Shares of steps that requests are usually allowed to miss."""
 DRAWN = tuple(float(share) for share in np.geomspace(0.001, 0.5, 25))
 """Promised exceedances of the calibration plot."""
 
@@ -183,9 +181,8 @@ def realise(
     """
     rows = np.searchsorted(found.cutoffs, cutoffs)
     levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)
-    hits, steps = count_hits(usage, cutoffs, found.interval, levels)
-    if outcome == "peak":
-        hits, steps = np.minimum(hits, 1), np.minimum(steps, 1)
+    peaks = outcome == "peak"
+    hits, steps = count_hits(usage, cutoffs, found.interval, levels, peaks=peaks)
     number = max(int(steps.sum()), 1)
     told = np.nansum(forecast * steps, axis=(1, 2)) / number
     return pd.DataFrame(

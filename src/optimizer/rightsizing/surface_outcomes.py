@@ -10,9 +10,14 @@ from optimizer.rightsizing.base import Usage
 
 
 def count_hits(
-    usage: Usage, cutoffs: NDArray[np.int64], interval: int, requests: FloatArray
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    interval: int,
+    requests: FloatArray,
+    *,
+    peaks: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the steps above each request, and the observed steps.
+    """Return the steps above each request, and the observed steps; or peaks, of one interval each.
 
     Parameters
     ----------
@@ -24,6 +29,8 @@ def count_hits(
         Steps that a request holds.
     requests : numpy.ndarray
         Shape ``(n_requests, n_cutoffs, n_services)``; NaN where there is none.
+    peaks : bool
+        Whether an interval counts once, by its peak: what matters where one step above kills.
 
     Returns
     -------
@@ -40,4 +47,4 @@ def count_hits(
         for number in range(len(requests)):
             above = coming > requests[number, i][:, None]
             hits[number, i] = np.sum(above, axis=1) * given
-    return hits, steps
+    return (np.minimum(hits, 1), np.minimum(steps, 1)) if peaks else (hits, steps)
