@@ -85,19 +85,28 @@ def test_window_std_of_a_tiny_spread_on_a_large_level_keeps_its_digits() -> None
     assert found == pytest.approx(np.std(np.tile([0.0, 1.0], 12), ddof=1), rel=1e-5)
 
 
-def test_window_results_are_computed_once_per_block() -> None:
+def test_what_other_windows_and_statistics_start_from_is_computed_once_per_block() -> None:
     block = block_of([[1, 2, 3, 4]])
-    assert block.max(CPU, 3) is block.max(CPU, 3)
+    assert block.wide(CPU) is block.wide(CPU)
     assert block.mean(CPU, 3) is block.mean(CPU, 3)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 24, 168, 300, 400])
-def test_moving_count_is_the_number_of_flags_in_the_window(steps: int) -> None:
+@pytest.mark.parametrize("apart", [1, 24])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 24, 168, 300, 400])
+def test_moving_sum_of_flags_is_how_many_are_set_in_the_window(steps: int, apart: int) -> None:
     flags = np.random.default_rng(1).random((2, 300)) < 0.7
-    want = [[row[max(0, t - steps + 1) : t + 1].sum() for t in range(300)] for row in flags]
+    want = [[row[t::-apart][:steps].sum() for t in range(300)] for row in flags]
     doubled = windows.narrow_flags(flags)
-    np.testing.assert_array_equal(windows.moving_count(doubled, steps), want)
-    np.testing.assert_array_equal(windows.moving_count(doubled, steps), want)  # known by now
+    np.testing.assert_array_equal(windows.moving_sum(doubled, steps, apart), want)
+    np.testing.assert_array_equal(windows.moving_sum(doubled, steps, apart), want)  # known by now
+
+
+@pytest.mark.parametrize("apart", [1, 24])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 168, 300])
+def test_widened_windows_hold_their_samples_alone(steps: int, apart: int) -> None:
+    values = np.random.default_rng(3).random((2, 300))
+    want = [[row[t::-apart][:steps].max() for t in range(300)] for row in values]
+    np.testing.assert_array_equal(windows.widen(values, 1, steps, np.fmax, apart), want)
 
 
 @pytest.mark.parametrize("halflife", [1, 5, 200])

@@ -107,7 +107,7 @@ class Block(ABC):
 
     @abstractmethod
     def mean(self, name: str, steps: int) -> Array:
-        """Return the mean of the window of ``steps`` that ends at each step, float64."""
+        """Return the mean of the window of ``steps`` that ends at each step, summed in float64."""
 
     @abstractmethod
     def std(self, name: str, steps: int) -> Array:

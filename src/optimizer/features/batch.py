@@ -15,12 +15,15 @@ from optimizer.features.medians import Signed, moving_median, sign_gaps
 from optimizer.features.panel import FloatArray, IntArray, Panel
 from optimizer.features.windows import (
     exponential_mean,
-    moving_count,
     moving_mean,
     moving_std,
+    moving_sum,
     narrow_flags,
     widen,
 )
+
+NEAR = 256
+"""Gaps ahead of a metric at least: lags up to this share one copy of it."""
 
 
 class PanelBlock(Block):
@@ -53,27 +56,29 @@ class PanelBlock(Block):
 
     def earlier(self, name: str, steps: int) -> Array:
         """Return the metric ``steps`` earlier, a view of the metric after as many gaps."""
-        return _shifted(self.remember(("padded", name), lambda: _padded(self.metric(name))), steps)
+        reach = max(NEAR, 1 << steps.bit_length())
+        padded = self.remember(("padded", name, reach), lambda: _padded(self.metric(name), reach))
+        return _shifted(padded, steps, self.panel.n_steps)
 
     def mean(self, name: str, steps: int) -> Array:
-        """Return the mean of each window, float64."""
-        return self.remember(("mean", name, steps), lambda: moving_mean(self.wide(name), steps))
+        """Return the mean of each window, summed in float64."""
+
+        def compute() -> Array:
+            return moving_mean(self.wide(name), steps).astype(np.float32)
+
+        return self.remember(("mean", name, steps), compute)
 
     def std(self, name: str, steps: int) -> Array:
         """Return the standard deviation of each window, summed in float64."""
-
-        def compute() -> Array:
-            return moving_std(self.wide(name), steps).astype(np.float32)
-
-        return self.remember(("std", name, steps), compute)
+        return moving_std(self.wide(name), steps)
 
     def min(self, name: str, steps: int) -> Array:
         """Return the minimum of each window."""
-        return self._extreme(name, steps, "min", np.fmin)
+        return self._extreme(name, steps, np.fmin)
 
     def max(self, name: str, steps: int) -> Array:
         """Return the maximum of each window."""
-        return self._extreme(name, steps, "max", np.fmax)
+        return self._extreme(name, steps, np.fmax)
 
     def median(self, name: str, steps: int) -> Array:
         """Return the median of each window."""
@@ -82,17 +87,14 @@ class PanelBlock(Block):
         def signed() -> Signed:
             return self.remember(("signed", name), lambda: sign_gaps(values))
 
-        return self.remember(
-            ("median", name, steps),
-            lambda: moving_median(values, steps, signed) + self._hole(name, steps),
-        )
+        return moving_median(values, steps, signed) + self._hole(name, steps)
 
     def share_above(self, name: str, level: float, steps: int) -> Array:
         """Return the share of each window's samples at or above the level."""
         doubled = self.remember(
             ("doubled", name, level), lambda: narrow_flags(self._above(name, level))
         )
-        above = moving_count(doubled, steps).astype(np.float32)
+        above = moving_sum(doubled, steps).astype(np.float32)
         return above / self._count(name, steps) + self._hole(name, steps)
 
     def age_above(self, name: str, level: float, steps: int) -> Array:
@@ -117,26 +119,23 @@ class PanelBlock(Block):
         """Return the mean of the days; lags share it."""
 
         def compute() -> Array:
-            values, seen = self._filled(name), self._doubled(name)[0]
-            total, count = values.copy(), seen.copy()
-            for back in range(day, days * day, day):
-                total[:, back:] += values[:, :-back]
-                count[:, back:] += seen[:, :-back]
-            return _padded(total / count.astype(np.float32))
+            total = moving_sum([self._filled(name)], days, day)
+            count = moving_sum([self._doubled(name)[0]], days, day)
+            return _padded(total / count.astype(np.float32), day)
 
-        return _shifted(self.remember(("days", "mean", name, day, days), compute), lag)
+        return _shifted(
+            self.remember(("days", "mean", name, day, days), compute), lag, self.panel.n_steps
+        )
 
     def max_of_days(self, name: str, lag: int, day: int, days: int) -> Array:
         """Return the maximum of the days; lags share it."""
 
         def compute() -> Array:
-            values = self.metric(name)
-            highest = values.copy()
-            for back in range(day, days * day, day):
-                np.fmax(highest[:, back:], values[:, :-back], out=highest[:, back:])
-            return _padded(highest)
+            return _padded(widen(self.metric(name), 1, days, np.fmax, day), day)
 
-        return _shifted(self.remember(("days", "max", name, day, days), compute), lag)
+        return _shifted(
+            self.remember(("days", "max", name, day, days), compute), lag, self.panel.n_steps
+        )
 
     def cluster(self, name: str, kind: str) -> Array:
         """Return the aggregate of the cluster that each service was in."""
@@ -144,8 +143,7 @@ class PanelBlock(Block):
         def table() -> Array:
             return self._clusters(name)[kind].astype(np.float32)
 
-        key = ("cluster", name, kind)
-        return self.remember(key, lambda: self._spread(self.once(key, table)))
+        return self._spread(self.once(("cluster", name, kind), table))
 
     def cluster_trend(self, name: str, trend: Callable[[Array], Array], reach: int) -> Array:
         """Return the trend of the mean of the cluster that each service was in."""
@@ -185,7 +183,7 @@ class PanelBlock(Block):
         """Return how many samples of each window were observed, float32."""
         return self.remember(
             ("count", name, steps),
-            lambda: moving_count(self._doubled(name), steps).astype(np.float32),
+            lambda: moving_sum(self._doubled(name), steps).astype(np.float32),
         )
 
     def _above(self, name: str, level: float) -> NDArray[np.bool_]:
@@ -200,21 +198,20 @@ class PanelBlock(Block):
         """
 
         def compute() -> Array:
-            mean = self.mean(name, steps).astype(np.float32)
-            return np.subtract(mean, mean, out=mean)
+            mean = self.mean(name, steps)
+            return mean - mean
 
         return self.remember(("hole", name, steps), compute)
 
-    def _extreme(self, name: str, steps: int, kind: str, pick: np.ufunc) -> Array:
-        """Return the extreme of each window; ``fmin`` and ``fmax`` pass over NaN by themselves."""
+    def _extreme(self, name: str, steps: int, pick: np.ufunc) -> Array:
+        """Return the extreme of each window; ``fmin`` and ``fmax`` pass over NaN by themselves.
 
-        def compute() -> Array:
-            known = self.remember(("known", kind, name), lambda: {1: self.metric(name)})
-            start = max(length for length in known if length <= steps)
-            known[steps] = widen(known[start], start, steps, pick)
-            return known[steps] + self._hole(name, steps)
-
-        return self.remember((kind, name, steps), compute)
+        It is put together from the longest shorter window that was asked for.
+        """
+        known = self.remember(("known", pick, name), lambda: {1: self.metric(name)})
+        start = max(length for length in known if length <= steps)
+        known[steps] = widen(known[start], start, steps, pick)
+        return known[steps] + self._hole(name, steps)
 
     def _clusters(self, name: str) -> dict[str, Array]:
         """Return all aggregates of all clusters."""
@@ -230,28 +227,29 @@ class PanelBlock(Block):
         """Return a table per cluster as one row per service of the block."""
         codes: IntArray = self.panel.clusters[self.services]
         rows: Array = table[np.maximum(codes[:, -1], 0)]
-        clock = np.arange(codes.shape[1])
-        for index in self.remember(("moved",), lambda: _moved(codes)):  # few
-            rows[index] = table[np.maximum(codes[index], 0), clock]
+        moved = self.once(("moved",), lambda: _moved(self.panel.clusters))
+        for index in np.flatnonzero(moved[self.services]):  # few
+            rows[index] = table[np.maximum(codes[index], 0), np.arange(codes.shape[1])]
         return rows
 
 
-def _moved(codes: IntArray) -> Array:
-    """Return which services changed cluster."""
-    return np.flatnonzero(((codes != codes[:, -1:]) & (codes >= 0)).any(axis=1))
+def _moved(codes: IntArray) -> NDArray[np.bool_]:
+    """Tell which services changed cluster."""
+    moved: NDArray[np.bool_] = ((codes != codes[:, -1:]) & (codes >= 0)).any(axis=1)
+    return moved
 
 
-def _padded(values: Array) -> Array:
-    """Return the values after as many gaps."""
+def _padded(values: Array, steps: int) -> Array:
+    """Return the values after ``steps`` gaps, of which there need not be more than values."""
     length = values.shape[1]
-    out = np.empty((len(values), 2 * length), dtype=values.dtype)
-    out[:, :length] = np.nan
-    out[:, length:] = values
+    reach = min(steps, length)
+    out = np.empty((len(values), reach + length), dtype=values.dtype)
+    out[:, :reach] = np.nan
+    out[:, reach:] = values
     return out
 
 
-def _shifted(padded: Array, steps: int) -> Array:
+def _shifted(padded: Array, steps: int, length: int) -> Array:
     """Return padded values ``steps`` earlier: a view."""
-    length = padded.shape[1] // 2
-    start = length - min(steps, length)
+    start = padded.shape[1] - length - min(steps, length)
     return padded[:, start : start + length]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import bottleneck as bn
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from optimizer.features.base import Array
 
@@ -57,10 +58,23 @@ def sign_gaps(values: Array) -> Signed:
     padded = np.full((len(values), LONG + -(-length // LONG) * LONG), np.nan, values.dtype)
     padded[:, LONG : LONG + length] = values
     gaps = np.isnan(padded)
-    surplus = np.cumsum(gaps, axis=1, dtype=np.int8) & 1
+    surplus = _parity(gaps)
     np.copyto(padded, np.inf, where=gaps)
     np.copyto(padded, -np.inf, where=np.greater(gaps, surplus))
     return Signed(padded, surplus, length)
+
+
+def _parity(flags: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Return 1 where the number of flags so far along each row is odd, else 0.
+
+    Doubling takes a dozen passes over bytes, many at a time; a running sum goes one by one.
+    """
+    odd, reach = flags.view(np.int8), 1
+    while reach < odd.shape[1]:
+        wider = odd.copy()
+        np.bitwise_xor(odd[:, reach:], odd[:, :-reach], out=wider[:, reach:])
+        odd, reach = wider, 2 * reach
+    return odd
 
 
 def moving_median(values: Array, steps: int, signed: Callable[[], Signed]) -> Array:
@@ -69,7 +83,7 @@ def moving_median(values: Array, steps: int, signed: Callable[[], Signed]) -> Ar
     Parameters
     ----------
     values : numpy.ndarray
-        Floating, shape ``(n_services, n_steps)``; NaN where nothing was measured, never infinite.
+        float32, shape ``(n_services, n_steps)``; NaN where nothing was measured, never infinite.
     steps : int
         Length of the window; the first windows are cut short by the start of the series.
     signed : callable
@@ -156,9 +170,9 @@ def _middle(padded: Array, steps: int, length: int) -> tuple[Array, Array]:
     if steps - batch < FEW:
         core = np.stack(_sort(samples(batch - steps, 0))[middle])
     else:
-        spans = sliding_window_view(padded, steps - batch + 1, axis=1)
+        spans = sliding_window_view(_flip(padded.view(np.int32)), steps - batch + 1, axis=1)
         rows = np.sort(spans[:, LONG + batch - steps :: batch][:, :count], axis=-1)
-        core = np.ascontiguousarray(rows[..., middle].transpose(2, 0, 1))
+        core = _flip(rows[..., middle].transpose(2, 0, 1)).view(padded.dtype)
 
     ranks = np.empty((2, len(padded), count, batch), dtype=padded.dtype)
 
@@ -176,6 +190,15 @@ def _middle(padded: Array, steps: int, length: int) -> tuple[Array, Array]:
     halve(core, 0, batch)
     lower, upper = ranks.reshape(2, len(padded), -1)[..., :length]
     return lower, upper
+
+
+def _flip(bits: Array) -> Array:
+    """Return integers that order as the float32 do whose bits are given, and the bits of such.
+
+    Integers are sorted in two thirds of the time, since none of them is NaN.
+    """
+    flipped: Array = np.bitwise_xor(bits, (bits >> 31) & np.int32(0x7FFFFFFF), order="C")
+    return flipped
 
 
 def _sort(planes: list[Array]) -> list[Array]:

@@ -27,10 +27,14 @@ def moving_mean(values: Array, steps: int) -> Array:
 
 
 def moving_std(values: Array, steps: int) -> Array:
-    """Return the trailing sample standard deviation of a float64 array, NaN for one step."""
+    """Return the trailing sample standard deviation of a float64 array, NaN for one step.
+
+    float32: the variance is summed in float64, and the root of many at a time costs less there.
+    """
     if min(steps, values.shape[1]) < 2:
-        return np.full(values.shape, np.nan)
-    return _bounded(bn.move_std, values, steps, ddof=1)
+        return np.full(values.shape, np.nan, dtype=np.float32)
+    variance = _bounded(bn.move_var, values, steps, ddof=1).astype(np.float32)
+    return np.sqrt(variance, out=variance)
 
 
 def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
@@ -45,31 +49,34 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
 
 
 def narrow_flags(flags: NDArray[np.bool_]) -> list[Array]:
-    """Return what :func:`moving_count` starts from: the flags as the narrowest integers that do.
+    """Return what :func:`moving_sum` counts flags from: the narrowest integers that do.
 
     Counts of a byte or two each are added many at a time.
     """
     return [flags.astype(np.min_scalar_type(flags.shape[1]))]
 
 
-def moving_count(doubled: list[Array], steps: int) -> Array:
-    """Return how many flags of each window are set.
+def moving_sum(doubled: list[Array], steps: int, apart: int = 1) -> Array:
+    """Return the sum of each window: of flags, how many are set.
 
     Parameters
     ----------
     doubled : list of numpy.ndarray
-        Counts over windows of 1, 2, 4, 8 … steps, so far as known; more are appended.
+        Sums over windows of 1, 2, 4, 8 … samples, so far as known; more are appended.
     steps : int
-        Length of a window: it is put together from those.
+        Samples of a window: it is put together from those.
+    apart : int
+        Steps from one sample of a window to the next.
     """
     while len(doubled) < steps.bit_length():
-        doubled.append(_add_earlier(doubled[-1], doubled[-1], 1 << (len(doubled) - 1)))
+        reach = apart << (len(doubled) - 1)
+        doubled.append(_add_earlier(doubled[-1], doubled[-1], reach))
     first, *others = (power for power in range(steps.bit_length()) if steps >> power & 1)
-    count, reach = doubled[first], 1 << first
+    total, reach = doubled[first], apart << first
     for power in others:
-        count = _add_earlier(count, doubled[power], reach)
-        reach += 1 << power
-    return count
+        total = _add_earlier(total, doubled[power], reach)
+        reach += apart << power
+    return total
 
 
 def _add_earlier(values: Array, others: Array, steps: int) -> Array:
@@ -80,7 +87,7 @@ def _add_earlier(values: Array, others: Array, steps: int) -> Array:
     return out
 
 
-def widen(windows: Array, length: int, steps: int, pick: np.ufunc) -> Array:
+def widen(windows: Array, length: int, steps: int, pick: np.ufunc, apart: int = 1) -> Array:
     """Return windows of ``steps`` samples from shorter ones: 1 to 168 takes eight vector passes.
 
     Parameters
@@ -91,14 +98,17 @@ def widen(windows: Array, length: int, steps: int, pick: np.ufunc) -> Array:
         Samples of a given and of a wanted window, ``length <= steps``.
     pick : numpy.ufunc
         Joins two windows, which may overlap: a minimum or maximum.
+    apart : int
+        Steps from one sample of a window to the next.
     """
     while length < steps:
-        reach = min(length, steps - length)
+        more = min(length, steps - length)
+        reach = more * apart
         wider = np.empty_like(windows)
         wider[:, :reach] = windows[:, :reach]
         pick(windows[:, reach:], windows[:, :-reach], out=wider[:, reach:])
         windows = wider
-        length += reach
+        length += more
     return windows
 
 
@@ -118,12 +128,11 @@ def exponential_mean(samples: NDArray[np.complex64], halflife: int) -> Array:
     """
     length = samples.shape[1]
     span = min(length, CHUNK * halflife)
-    growth = np.exp2(np.arange(span) / halflife).astype(np.float32)
+    growth = np.exp2(np.arange(length) % span / halflife).astype(np.float32)
     fading = np.float32(0.5 ** (span / halflife))
-    running = np.empty_like(samples)
+    running = samples * growth
     for start in range(0, length, span):
         chunk = running[:, start : start + span]
-        np.multiply(samples[:, start : start + span], growth[: chunk.shape[1]], out=chunk)
         if start:
             chunk[:, 0] += fading * running[:, start - 1]
         np.cumsum(chunk, axis=1, out=chunk)
