@@ -113,8 +113,9 @@ class TrainedModel:
         ----------
         frame : pandas.DataFrame
             Canonical long frame: history of whole clusters, as long as the longest lookback. A
-            booster's forecast a day ahead or more needs its horizon and 24 h on top to be what
-            it was in the evaluation: its experts are weighed by their latest known losses.
+            booster's forecast a day ahead or more needs 15 days and its horizon to be what it
+            was in the evaluation: its experts read 14 days and are weighed by their latest known
+            losses.
 
         Returns
         -------

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from factories import forecast_task, panel_of, tiny_panel, tiny_table
-from optimizer.columns import CPU
 from optimizer.features.panel import FloatArray, Panel
 from optimizer.models.experts import (
     ETA,
@@ -17,7 +16,6 @@ from optimizer.models.experts import (
     Windows,
     mix,
     pinball_losses,
-    recent_quantiles,
     relative_losses,
     weights_of,
     with_evidence,
@@ -42,7 +40,7 @@ def mixed(samples: Samples, task: ForecastTask, *values: float) -> FloatArray:
     """Return the mixture of constant experts on the rows of a panel, at the first level."""
     past = with_evidence(samples, task, 0, NEVER)
     experts = [constant(past, value, len(task.quantiles)) for value in values]
-    return mix(experts, past, samples.rows, task, 0)[:, 0]
+    return mix(experts[:-1], experts[-1:], past, samples.rows, task, 0)[:, 0]
 
 
 def by_hand(errors: list[float]) -> FloatArray:
@@ -108,7 +106,7 @@ def test_each_level_has_its_own_weights() -> None:
     samples = everything(panel)
     past = with_evidence(samples, task, 0, NEVER)
     experts = [constant(past, value, 3) for value in (0.4, 0.6, 0.6)]
-    found = mix(experts, past, samples.rows, task, 0)[-1]
+    found = mix(experts[:-1], experts[-1:], past, samples.rows, task, 0)[-1]
     # 0.4 is a good 10 % quantile of 0.5 and 0.6 a good 90 % quantile; at the median they tie
     low, high = by_hand([0.1, 0.9, 0.9]), by_hand([0.9, 0.1, 0.1])
     want = [low @ [0.4, 0.6, 0.6], 1.6 / 3, high @ [0.4, 0.6, 0.6]]
@@ -192,21 +190,8 @@ def test_no_rows_give_no_forecasts() -> None:
     nothing = samples.select(np.zeros(len(samples), dtype=bool))
     past = with_evidence(nothing, task, 0, NEVER)
     assert len(past) == 0
-    assert mix([constant(past, 0.5, 3)] * 3, past, nothing.rows, task, 0).shape == (0, 3)
-
-
-def test_recent_quantiles_are_of_three_days_or_the_mean_of_the_models() -> None:
-    cpu = np.full((1, 160), np.nan)
-    cpu[0, [0, 10, 71]] = 0.1, 0.2, 0.6
-    panel = panel_of(cpu)
-    samples = everything(panel)
-    task = forecast_task(panel, ("24h",), (0.25, 0.5, 0.75))
-    models = [constant(samples, 0.2, 3), constant(samples, 0.4, 3)]
-    found = recent_quantiles(samples, models, task)
-    assert panel.metric(CPU).shape == (1, len(samples))
-    np.testing.assert_allclose(found[71], [0.15, 0.2, 0.4], rtol=1e-6)
-    np.testing.assert_allclose(found[82], 0.6, rtol=1e-6)
-    np.testing.assert_allclose(found[150], 0.3, rtol=1e-6)
+    experts = [constant(past, 0.5, 3)] * 2
+    assert mix(experts, experts, past, nothing.rows, task, 0).shape == (0, 3)
 
 
 def test_labels_of_the_rows_to_predict_are_not_read() -> None:

@@ -15,6 +15,7 @@ from optimizer.models.past import (
     last_observed,
     rolling,
     same_hour_mean,
+    same_hour_quantiles,
     trailing_quantiles,
 )
 from optimizer.samples import Samples
@@ -67,6 +68,24 @@ def test_same_hour_mean_averages_past_days_at_the_target_hour() -> None:
     assert same_hour_mean(grid, *at, ahead=4, day=4, days=2)[0] == pytest.approx((9 + 5) / 2)
     # six steps ahead the first day back that is known is two days back
     assert same_hour_mean(grid, *at, ahead=6, day=4, days=1)[0] == pytest.approx(7)
+
+
+@pytest.mark.parametrize("ahead", [4, 6, 7 * 4])
+def test_same_hour_quantiles_equal_those_of_past_days_at_the_target_hour(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tiny_panel(2, 60, seed=1, gaps=0.3).metric(CPU)
+    values[1, :20] = NAN
+    service, step = (index.ravel().astype(np.int32) for index in np.indices(values.shape))
+    found = same_hour_quantiles(values, (service, step), (ahead, 4, 3), (0.1, 0.5, 0.9))
+    for row, (i, t) in enumerate(zip(service, step, strict=True)):
+        days = [s for s in range(t + ahead - 4, -1, -4) if s <= t][:3]
+        seen = values[i, days][~np.isnan(values[i, days])] if days else []
+        want = np.quantile(seen, (0.1, 0.5, 0.9)) if len(seen) else [NAN] * 3
+        np.testing.assert_allclose(found[row], want, atol=1e-6)
+    monkeypatch.setattr(past, "SORTED", 70)
+    again = same_hour_quantiles(values, (service, step), (ahead, 4, 3), (0.1, 0.5, 0.9))
+    np.testing.assert_array_equal(again, found)
 
 
 def test_anchor_is_the_value_now_or_the_last_of_the_day_or_zero() -> None:

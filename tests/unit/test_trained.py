@@ -72,13 +72,14 @@ def test_predict_telemetry_a_day_ahead_with_two_more_days_is_the_forecast_of_the
     frame: pd.DataFrame,
 ) -> None:
     # the experts of 24 h are weighed by the forecasts of the last 48 h, each with its own lookback
+    # and one of them with 14 days
     parts = build_components(load_config([*TINY, "target=utilization", "features=minimal"]))
     panel = build_panel(frame)
     found = build_experiment(parts, panel, compute_features(panel, parts.groups))
     model = fit_model("lightgbm", parts.model, found.folds[0], found.recipe)[0]
     judged = model.predict_telemetry(frame)
     until, specs = frame[TIMESTAMP].max(), found.folds[0].train.table.specs
-    history = max(longest_lookback(specs), pd.Timedelta("72h")) + pd.Timedelta("48h")
+    history = max(longest_lookback(specs), pd.Timedelta("14d")) + pd.Timedelta("48h")
     served = model.predict_telemetry(frame[frame[TIMESTAMP] > until - history])
     pd.testing.assert_frame_equal(served, judged, atol=1e-4)
     bare = model.predict_telemetry(frame[frame[TIMESTAMP] > until - pd.Timedelta("30h")])

@@ -31,7 +31,8 @@ from optimizer.models.boosting_data import (
     goal_of,
     residual_folds,
 )
-from optimizer.models.experts import mix, recent_quantiles, with_evidence
+from optimizer.models.experts import mix, with_evidence
+from optimizer.models.own_quantiles import own_quantiles
 from optimizer.models.past import DAY
 from optimizer.ranges import require_between, require_choice, require_count
 from optimizer.samples import EventTask, ForecastTask, Samples
@@ -63,12 +64,12 @@ class Booster(ABC):
     it stops on average precision.
 
     Forecasts: below a day ahead each horizon has a model of the residual ``y(t + h) - y(t)`` on
-    the last value observed (within 24 hours, else 0). From a day on it has three experts: a model
+    the last value observed (within 24 hours, else 0). From a day on it has four experts: a model
     of the level, one of the residual on the median of the last 72 hours, and the quantiles of
-    these 72 hours as they are. They are averaged level by level, weighted by how well each did
-    lately (:mod:`optimizer.models.experts`). Validation stops each model on the pinball loss.
-    Quantiles are sorted, and no less than 0, the lower bound of every metric, before they are
-    averaged.
+    these 72 hours and of the same hour on the last 14 days as they are. They are averaged level
+    by level, weighted by how well each did lately (:mod:`optimizer.models.experts`). Validation
+    stops each model on the pinball loss. Quantiles are sorted, and no less than 0, the lower
+    bound of every metric, before they are averaged.
 
     References
     ----------
@@ -172,8 +173,8 @@ class Booster(ABC):
         """Return a horizon's quantiles, weighted by recent loss, shape ``(n, n_quantiles)``."""
         past = with_evidence(samples, task, position, self._last_trained)
         models = self._member_quantiles(past, position)
-        experts = [*models, recent_quantiles(past, models, task)]
-        return mix(experts, past, samples.rows, task, position)
+        own = own_quantiles(past, models, task, position)
+        return mix(models, own, past, samples.rows, task, position)
 
     def _member_quantiles(self, samples: Samples, position: int) -> list[FloatArray]:
         """Return the quantiles of each of a horizon's models, shape ``(n, n_quantiles)``."""

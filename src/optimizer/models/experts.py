@@ -1,8 +1,9 @@
 """Weights of the experts of one horizon, from how well each did lately.
 
 A day ahead no single forecast is best for long: a model of the level wins while services behave
-as in training, the service's own recent distribution wins after they have changed. So a horizon
-has several experts, and each of their quantiles is weighted by its recent loss.
+as in training, the service's own recent distribution wins after they have changed, and what the
+hour was on past days wins where they keep to the clock. So a horizon has several experts, and
+each of their quantiles is weighted by its recent loss.
 
 Information at time t: for a horizon h, the forecasts that were made at moments
 ``s <= t - h``, whose targets ``s + h <= t`` have been observed. Forecasts made up to the last
@@ -27,8 +28,6 @@ from numpy.typing import NDArray
 
 from optimizer.durations import count_steps
 from optimizer.features.panel import FloatArray, IntArray
-from optimizer.models.anchors import RECENT
-from optimizer.models.past import trailing_quantiles
 from optimizer.samples import ForecastTask, Samples
 
 WINDOW = pd.Timedelta("24h")
@@ -85,34 +84,6 @@ def with_evidence(
     y = np.full(len(rows), np.nan, dtype=np.float32)
     y[np.searchsorted(rows, past[known])] = actual[known]
     return Samples(panel, table, rows, y)
-
-
-def recent_quantiles(
-    samples: Samples, models: Sequence[FloatArray], task: ForecastTask
-) -> FloatArray:
-    """Return the service's own quantiles of the last 72 hours, the expert that needs no model.
-
-    Parameters
-    ----------
-    samples : Samples
-        The ``n`` rows.
-    models : sequence of numpy.ndarray
-        Each model's quantiles, shape ``(n, n_quantiles)``: their mean stands in where nothing
-        was observed for 72 hours.
-    task : ForecastTask
-        Metric and quantile levels.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n, n_quantiles)``, ascending, no less than 0, never NaN.
-    """
-    panel = samples.panel
-    window, at = count_steps(RECENT, panel.step), (samples.service, samples.step)
-    found = trailing_quantiles(panel.metric(task.metric), at, window, task.quantiles)
-    blank = np.isnan(found[:, 0])
-    found[blank] = np.mean([one[blank] for one in models], axis=0)
-    return np.maximum(found, np.float32(0.0))
 
 
 @dataclass(frozen=True)
@@ -245,7 +216,8 @@ def weights_of(
 
 
 def mix(
-    experts: Sequence[FloatArray],
+    models: Sequence[FloatArray],
+    own: Sequence[FloatArray],
     past: Samples,
     rows: NDArray[np.int64],
     task: ForecastTask,
@@ -255,9 +227,9 @@ def mix(
 
     Parameters
     ----------
-    experts : sequence of numpy.ndarray
-        Each expert's quantiles, float32, shape ``(n, n_quantiles)``; the models first, the
-        service's recent quantiles last.
+    models, own : sequence of numpy.ndarray
+        Quantiles of the experts that are models, and of those that are the service's own past
+        values; each float32, shape ``(n, n_quantiles)``.
     past : Samples
         The ``n`` rows of the forecasts, as :func:`with_evidence` returns them.
     rows : numpy.ndarray
@@ -274,8 +246,8 @@ def mix(
 
     Notes
     -----
-    Where no forecast has matured, the models weigh the same and the recent quantiles nothing:
-    on a fleet with a daily rhythm these are far worse than a model.
+    Where no forecast has matured, the models weigh the same and the service's own values nothing:
+    these can be far worse than a model.
 
     One level is held on the grid at a time: 8 bytes per service, step and expert.
     """
@@ -286,12 +258,12 @@ def mix(
     windows = Windows.cut(evidence, at, task.horizon_steps[position])
     own_rows, fleet_rows = windows.sums(np.ones((len(evidence), 1)))
     shrinkage = float(count_steps(SHRINKAGE, past.panel.step))
-    models = len(experts) - 1
-    default = [1.0 / models] * models + [0.0]
+    experts = [*models, *own]
+    default = [1.0 / len(models)] * len(models) + [0.0] * len(own)
     out = np.empty((len(rows), len(task.quantiles)), dtype=np.float32)
     for place, level in enumerate(task.quantiles):
         forecasts = np.stack([one[:, place] for one in experts], axis=1)
-        own, fleet = windows.sums(pinball_losses(evidence.y, forecasts[known], level))
-        weight = weights_of((own, own_rows), (fleet, fleet_rows), shrinkage, default)
+        ours, fleet = windows.sums(pinball_losses(evidence.y, forecasts[known], level))
+        weight = weights_of((ours, own_rows), (fleet, fleet_rows), shrinkage, default)
         out[:, place] = (weight * forecasts[wanted]).sum(axis=1)
     return np.sort(out, axis=1)

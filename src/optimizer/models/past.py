@@ -6,7 +6,7 @@ grid of the same shape, from which rows are gathered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from optimizer.samples import Samples
 
 DAY = pd.Timedelta("24h")
 SORTED = 16_000_000
-"""Values sorted at a time by :func:`trailing_quantiles`: 64 MB."""
+"""Values sorted at a time for quantiles: 64 MB."""
 EIGHT = ("now", "lag_1", "lag_24h", "mean_24h", "max_24h", "max_7d", "hour_sin", "hour_cos")
 """Names of :func:`eight_features`."""
 
@@ -113,11 +113,50 @@ def trailing_quantiles(
     padded = np.pad(values, ((0, 0), (size - 1, 0)), constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)
     service, step = at
-    out = np.empty((len(step), len(levels)), dtype=np.float32)
+    return _quantiles(lambda part: windows[service[part], step[part]], len(step), size, levels)
+
+
+def same_hour_quantiles(
+    values: FloatArray,
+    at: tuple[IntArray, IntArray],
+    days: tuple[int, int, int],
+    levels: Sequence[float],
+) -> FloatArray:
+    """Return quantiles of the values at the target's time of day on past days.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    at : tuple of numpy.ndarray
+        Service and step t of each row, shape ``(n,)``.
+    days : tuple of int
+        Horizon in steps, 24 hours in steps, and how many days: those of
+        :func:`same_hour_mean`.
+    levels : sequence of float
+        Quantile levels in (0, 1), linear between order statistics.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n, n_levels)``, NaN where nothing was observed.
+    """
+    back = steps_back(*days)
+    service, step = at[0][:, None], at[1][:, None]
+    return _quantiles(
+        lambda part: gather(values, service[part], step[part] - back), len(step), days[2], levels
+    )
+
+
+def _quantiles(
+    rows: Callable[[slice], FloatArray], n: int, size: int, levels: Sequence[float]
+) -> FloatArray:
+    """Return the quantiles of ``n`` rows of ``size`` values, some of them NaN, part by part."""
+    out = np.empty((n, len(levels)), dtype=np.float32)
     chunk = max(SORTED // size, 1)
-    for start in range(0, len(step), chunk):
+    for start in range(0, n, chunk):
         part = slice(start, start + chunk)
-        ordered = np.sort(windows[service[part], step[part]], axis=1)  # NaN last
+        ordered = np.sort(rows(part), axis=1)  # NaN last
         newest = np.maximum((~np.isnan(ordered)).sum(axis=1, keepdims=True) - 1, 0)
         place = newest * np.asarray(levels)
         floor = place.astype(np.int64)
@@ -127,6 +166,15 @@ def trailing_quantiles(
         )
         out[part] = low + (place - floor) * (high - low)
     return out
+
+
+def steps_back(ahead: int, day: int, days: int) -> IntArray:
+    """Return how many steps before t the target's time of day lies on each of the past days.
+
+    Of ``t + ahead - k * day`` the ``days`` smallest k of at least 1 that lie at or before t.
+    """
+    first = max(1, -(-ahead // day))
+    return np.arange(first, first + days, dtype=np.int32) * day - ahead
 
 
 def same_hour_mean(
@@ -148,11 +196,10 @@ def same_hour_mean(
         How many days to average: ``t + ahead - k * day`` for the ``days`` smallest k of at
         least 1 that lie at or before t.
     """
-    first = max(1, -(-ahead // day))
     total = np.zeros(len(step), dtype=np.float64)
     seen = np.zeros(len(step), dtype=np.int64)
-    for k in range(first, first + days):
-        value = gather(grid, service, step + (ahead - k * day))
+    for back in steps_back(ahead, day, days):
+        value = gather(grid, service, step - back)
         total += np.nan_to_num(value)
         seen += ~np.isnan(value)
     mean: FloatArray = np.where(seen > 0, total / np.maximum(seen, 1), np.nan).astype(np.float32)
