@@ -96,7 +96,7 @@ def test_what_other_windows_and_statistics_start_from_is_computed_once_per_block
 def test_moving_sum_of_flags_is_how_many_are_set_in_the_window(steps: int, apart: int) -> None:
     flags = np.random.default_rng(1).random((2, 300)) < 0.7
     want = [[row[t::-apart][:steps].sum() for t in range(300)] for row in flags]
-    doubled = windows.narrow_flags(flags)
+    doubled = [flags.astype(windows.count_type(steps))]
     np.testing.assert_array_equal(windows.moving_sum(doubled, steps, apart), want)
     np.testing.assert_array_equal(windows.moving_sum(doubled, steps, apart), want)  # known by now
 

@@ -14,11 +14,11 @@ from optimizer.features.base import Array, Block
 from optimizer.features.medians import Signed, moving_median, sign_gaps
 from optimizer.features.panel import FloatArray, IntArray, Panel
 from optimizer.features.windows import (
+    count_type,
     exponential_mean,
     moving_mean,
     moving_std,
     moving_sum,
-    narrow_flags,
     widen,
 )
 
@@ -70,7 +70,7 @@ class PanelBlock(Block):
 
     def std(self, name: str, steps: int) -> Array:
         """Return the standard deviation of each window, summed in float64."""
-        return moving_std(self.wide(name), steps)
+        return moving_std(self.wide(name), steps).astype(np.float32)
 
     def min(self, name: str, steps: int) -> Array:
         """Return the minimum of each window."""
@@ -91,8 +91,9 @@ class PanelBlock(Block):
 
     def share_above(self, name: str, level: float, steps: int) -> Array:
         """Return the share of each window's samples at or above the level."""
+        kind = count_type(steps)
         doubled = self.remember(
-            ("doubled", name, level), lambda: narrow_flags(self._above(name, level))
+            ("doubled", name, level, kind.char), lambda: [self._above(name, level).astype(kind)]
         )
         above = moving_sum(doubled, steps).astype(np.float32)
         return above / self._count(name, steps) + self._hole(name, steps)
@@ -119,9 +120,12 @@ class PanelBlock(Block):
         """Return the mean of the days; lags share it."""
 
         def compute() -> Array:
-            total = moving_sum([self._filled(name)], days, day)
-            count = moving_sum([self._doubled(name)[0]], days, day)
-            return _padded(total / count.astype(np.float32), day)
+            values = self._filled(name)
+            total = values.copy()
+            for back in range(day, days * day, day):
+                total[:, back:] += values[:, :-back]
+            count = moving_sum([self._doubled(name, days)[0]], days, day).astype(np.float32)
+            return _padded(total / count, day)
 
         return _shifted(
             self.remember(("days", "mean", name, day, days), compute), lag, self.panel.n_steps
@@ -170,20 +174,23 @@ class PanelBlock(Block):
             values = self._filled(name)
             samples = np.empty(values.shape, dtype=np.complex64)
             samples.real = values
-            samples.imag = self._doubled(name)[0]
+            samples.imag = self._doubled(name, 1)[0]
             return samples
 
         return self.remember(("samples", name), compute)
 
-    def _doubled(self, name: str) -> list[Array]:
-        """Return the counts of observed samples over 1, 2, 4, 8 … steps."""
-        return self.remember(("doubled", name), lambda: narrow_flags(~np.isnan(self.metric(name))))
+    def _doubled(self, name: str, steps: int) -> list[Array]:
+        """Return the counts of observed samples over 1, 2, 4, 8 … steps, as wide as ``steps``."""
+        kind = count_type(steps)
+        return self.remember(
+            ("doubled", name, kind.char), lambda: [(~np.isnan(self.metric(name))).astype(kind)]
+        )
 
     def _count(self, name: str, steps: int) -> Array:
         """Return how many samples of each window were observed, float32."""
         return self.remember(
             ("count", name, steps),
-            lambda: moving_sum(self._doubled(name), steps).astype(np.float32),
+            lambda: moving_sum(self._doubled(name, steps), steps).astype(np.float32),
         )
 
     def _above(self, name: str, level: float) -> NDArray[np.bool_]:

@@ -6,6 +6,8 @@ cuts the first ones short.
 
 from __future__ import annotations
 
+from typing import Any
+
 import bottleneck as bn
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +29,10 @@ def moving_mean(values: Array, steps: int) -> Array:
 
 
 def moving_std(values: Array, steps: int) -> Array:
-    """Return the trailing sample standard deviation of a float64 array, NaN for one step.
-
-    float32: the variance is summed in float64, and the root of many at a time costs less there.
-    """
+    """Return the trailing sample standard deviation of a float64 array, NaN for one step."""
     if min(steps, values.shape[1]) < 2:
-        return np.full(values.shape, np.nan, dtype=np.float32)
-    variance = _bounded(bn.move_var, values, steps, ddof=1).astype(np.float32)
-    return np.sqrt(variance, out=variance)
+        return np.full(values.shape, np.nan)
+    return _bounded(bn.move_std, values, steps, ddof=1)
 
 
 def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
@@ -48,12 +46,9 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
     return result
 
 
-def narrow_flags(flags: NDArray[np.bool_]) -> list[Array]:
-    """Return what :func:`moving_sum` counts flags from: the narrowest integers that do.
-
-    Counts of a byte or two each are added many at a time.
-    """
-    return [flags.astype(np.min_scalar_type(flags.shape[1]))]
+def count_type(steps: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the narrowest integers that count up to ``steps``: many are added at a time."""
+    return np.min_scalar_type(steps)
 
 
 def moving_sum(doubled: list[Array], steps: int, apart: int = 1) -> Array:
@@ -62,7 +57,8 @@ def moving_sum(doubled: list[Array], steps: int, apart: int = 1) -> Array:
     Parameters
     ----------
     doubled : list of numpy.ndarray
-        Sums over windows of 1, 2, 4, 8 … samples, so far as known; more are appended.
+        Sums over windows of 1, 2, 4, 8 … samples, so far as known; more are appended. Flags
+        should be of :func:`count_type`.
     steps : int
         Samples of a window: it is put together from those.
     apart : int
