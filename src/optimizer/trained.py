@@ -112,10 +112,10 @@ class TrainedModel:
         Parameters
         ----------
         frame : pandas.DataFrame
-            Canonical long frame: history of whole clusters, as long as the longest lookback. A
-            booster's forecast a day ahead or more needs 15 days and its horizon to be what it
-            was in the evaluation: its experts read 14 days and are weighed by their latest known
-            losses.
+            Canonical long frame: history of whole clusters, as long as the longest lookback. To
+            be what it was in the evaluation, a booster's forecast a day ahead or more needs the
+            longer of that and 14 days, and its horizon and 24 h on top: its experts read 14 days
+            and are weighed by their latest known losses.
 
         Returns
         -------

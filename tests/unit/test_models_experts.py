@@ -83,6 +83,15 @@ def test_weights_of_a_service_that_tells_nothing_are_those_of_the_fleet(
     np.testing.assert_allclose(weight[0], by_hand([3.0, 1.0]))
 
 
+def test_without_evidence_the_models_weigh_the_same_and_own_values_nothing() -> None:
+    panel = panel_of(np.full((1, 2), 0.3), step="12h")  # a day ahead nothing has matured
+    samples = everything(panel)
+    task = forecast_task(panel, ("24h",), MEDIAN)
+    past = with_evidence(samples, task, 0, NEVER)
+    models, own = ([constant(past, v) for v in pair] for pair in ((0.2, 0.4), (0.8, 0.9)))
+    np.testing.assert_allclose(mix(models, own, past, samples.rows, task, 0), 0.3, rtol=1e-6)
+
+
 def test_weights_without_any_evidence_are_the_default() -> None:
     nothing = np.zeros((2, 3)), np.zeros((2, 1))
     weight = weights_of(nothing, nothing, 48.0, (0.5, 0.5, 0.0))

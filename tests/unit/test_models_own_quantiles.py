@@ -33,16 +33,17 @@ def test_recent_quantiles_are_of_three_days_or_the_mean_of_the_models() -> None:
     np.testing.assert_allclose(found[150], 0.3, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("horizon", "hour"), [("24h", 5), ("30h", 11), ("7d", 5)])
+@pytest.mark.parametrize(
+    ("horizon", "hour", "newest"), [("24h", 5, 20), ("30h", 11, 19), ("7d", 5, 20), ("20d", 5, 20)]
+)
 def test_same_hour_quantiles_are_of_fourteen_days_or_the_mean_of_the_models(
-    horizon: str, hour: int
+    horizon: str, hour: int, newest: int
 ) -> None:
     cpu = np.full(24 * 40, np.nan)
     days = np.arange(40)
     cpu[24 * days[:30] + hour] = days[:30] / 100  # at the target's hour the number of the day
     found = forecasts(cpu, horizon)[1]
-    at = 24 * days + 5  # 7 days ahead the target's hour lies 7 days back at the earliest
-    newest = 20 if horizon == "24h" else 19 if horizon == "30h" else 20
+    at = 24 * days + 5
     last_fourteen = np.arange(newest - DAYS + 1, newest + 1) / 100
     np.testing.assert_allclose(found[at[20]], np.quantile(last_fourteen, LEVELS), rtol=1e-5)
     np.testing.assert_allclose(found[at[20] + 1], 0.3, rtol=1e-6)  # another hour

@@ -139,11 +139,11 @@ class Block(ABC):
 
     @abstractmethod
     def mean_of_days(self, name: str, lag: int, day: int, days: int) -> Array:
-        """Return the mean ``lag`` steps ago and at that time of the ``days - 1`` days before."""
+        """Return the mean ``lag <= day`` steps ago and then on the ``days - 1`` days before."""
 
     @abstractmethod
     def max_of_days(self, name: str, lag: int, day: int, days: int) -> Array:
-        """Return the maximum ``lag`` steps ago and at that time of the days before."""
+        """Return the maximum ``lag <= day`` steps ago and then on the ``days - 1`` days before."""
 
     @abstractmethod
     def cluster(self, name: str, kind: str) -> Array:

@@ -56,7 +56,7 @@ class PanelBlock(Block):
 
     def earlier(self, name: str, steps: int) -> Array:
         """Return the metric ``steps`` earlier, a view of the metric after as many gaps."""
-        reach = max(NEAR, 1 << steps.bit_length())
+        reach = min(max(NEAR, 1 << (steps - 1).bit_length()), self.panel.n_steps)
         padded = self.remember(("padded", name, reach), lambda: _padded(self.metric(name), reach))
         return _shifted(padded, steps, self.panel.n_steps)
 

@@ -16,7 +16,7 @@ from optimizer.trained import TrainedModel
 
 
 class TelemetryModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Predicts from history of whole clusters, as long as the longest lookback."""
+    """Predicts from history of whole clusters, as long as ``predict_telemetry`` says."""
 
     trained: TrainedModel | TrainedSurface
 

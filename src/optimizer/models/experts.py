@@ -34,7 +34,8 @@ WINDOW = pd.Timedelta("24h")
 """Moments of prediction whose losses count, up to ``t - h``.
 
 With SHRINKAGE and ETA it was chosen on rolling origins before the default test fold of a public
-trace, the GWA-T-12 Bitbrains servers, and checked on generated data.
+trace, the GWA-T-12 Bitbrains servers, and checked on generated data; with the fourth expert none
+of nine neighbours was better there by more than 0.3 %.
 """
 SHRINKAGE = pd.Timedelta("48h")
 """How much evidence the fleet's loss is worth against a service's own; chosen as WINDOW was."""

@@ -18,7 +18,7 @@ from optimizer.samples import Samples
 
 DAY = pd.Timedelta("24h")
 SORTED = 16_000_000
-"""Values sorted at a time for quantiles: 64 MB."""
+"""Values sorted at a time for quantiles: 64 MB, and up to three times that beside them."""
 EIGHT = ("now", "lag_1", "lag_24h", "mean_24h", "max_24h", "max_7d", "hour_sin", "hour_cos")
 """Names of :func:`eight_features`."""
 
@@ -131,8 +131,7 @@ def same_hour_quantiles(
     at : tuple of numpy.ndarray
         Service and step t of each row, shape ``(n,)``.
     days : tuple of int
-        Horizon in steps, 24 hours in steps, and how many days: those of
-        :func:`same_hour_mean`.
+        What :func:`steps_back` takes: horizon and 24 hours in steps, and how many days.
     levels : sequence of float
         Quantile levels in (0, 1), linear between order statistics.
 
@@ -188,13 +187,8 @@ def same_hour_mean(
         float32, shape ``(n_services, n_steps)``.
     service, step : numpy.ndarray
         int32, shape ``(n,)``: moment of prediction t.
-    ahead : int
-        Horizon in steps.
-    day : int
-        24 hours in steps.
-    days : int
-        How many days to average: ``t + ahead - k * day`` for the ``days`` smallest k of at
-        least 1 that lie at or before t.
+    ahead, day, days : int
+        Horizon and 24 hours in steps, and how many days to average: see :func:`steps_back`.
     """
     total = np.zeros(len(step), dtype=np.float64)
     seen = np.zeros(len(step), dtype=np.int64)
