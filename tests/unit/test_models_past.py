@@ -16,6 +16,7 @@ from optimizer.models.past import (
     rolling,
     same_hour_mean,
     same_hour_quantiles,
+    steps_back,
     trailing_quantiles,
 )
 from optimizer.samples import Samples
@@ -77,14 +78,14 @@ def test_same_hour_quantiles_equal_those_of_past_days_at_the_target_hour(
     values = tiny_panel(2, 60, seed=1, gaps=0.3).metric(CPU)
     values[1, :20] = NAN
     service, step = (index.ravel().astype(np.int32) for index in np.indices(values.shape))
-    found = same_hour_quantiles(values, (service, step), (ahead, 4, 3), (0.1, 0.5, 0.9))
+    found = same_hour_quantiles(values, (service, step), steps_back(ahead, 4, 3), (0.1, 0.5, 0.9))
     for row, (i, t) in enumerate(zip(service, step, strict=True)):
         days = [s for s in range(t + ahead - 4, -1, -4) if s <= t][:3]
         seen = values[i, days][~np.isnan(values[i, days])] if days else []
         want = np.quantile(seen, (0.1, 0.5, 0.9)) if len(seen) else [NAN] * 3
         np.testing.assert_allclose(found[row], want, atol=1e-6)
     monkeypatch.setattr(past, "SORTED", 70)
-    again = same_hour_quantiles(values, (service, step), (ahead, 4, 3), (0.1, 0.5, 0.9))
+    again = same_hour_quantiles(values, (service, step), steps_back(ahead, 4, 3), (0.1, 0.5, 0.9))
     np.testing.assert_array_equal(again, found)
 
 

@@ -14,11 +14,10 @@ from optimizer.features.base import Array, Block
 from optimizer.features.medians import Signed, moving_median, sign_gaps
 from optimizer.features.panel import FloatArray, IntArray, Panel
 from optimizer.features.windows import (
-    count_type,
     exponential_mean,
+    moving_count,
     moving_mean,
     moving_std,
-    moving_sum,
     widen,
 )
 
@@ -91,11 +90,11 @@ class PanelBlock(Block):
 
     def share_above(self, name: str, level: float, steps: int) -> Array:
         """Return the share of each window's samples at or above the level."""
-        kind = count_type(steps)
+        kind = np.min_scalar_type(steps)
         doubled = self.remember(
             ("doubled", name, level, kind.char), lambda: [self._above(name, level).astype(kind)]
         )
-        above = moving_sum(doubled, steps).astype(np.float32)
+        above = moving_count(doubled, steps).astype(np.float32)
         return above / self._count(name, steps) + self._hole(name, steps)
 
     def age_above(self, name: str, level: float, steps: int) -> Array:
@@ -120,12 +119,12 @@ class PanelBlock(Block):
         """Return the mean of the days; lags share it."""
 
         def compute() -> Array:
-            values = self._filled(name)
-            total = values.copy()
+            values, seen = self._filled(name), self._doubled(name, days)[0]
+            total, count = values.copy(), seen.copy()
             for back in range(day, days * day, day):
                 total[:, back:] += values[:, :-back]
-            count = moving_sum([self._doubled(name, days)[0]], days, day).astype(np.float32)
-            return _padded(total / count, day)
+                count[:, back:] += seen[:, :-back]
+            return _padded(total / count.astype(np.float32), day)
 
         return _shifted(
             self.remember(("days", "mean", name, day, days), compute), lag, self.panel.n_steps
@@ -181,7 +180,7 @@ class PanelBlock(Block):
 
     def _doubled(self, name: str, steps: int) -> list[Array]:
         """Return the counts of observed samples over 1, 2, 4, 8 … steps, as wide as ``steps``."""
-        kind = count_type(steps)
+        kind = np.min_scalar_type(steps)
         return self.remember(
             ("doubled", name, kind.char), lambda: [(~np.isnan(self.metric(name))).astype(kind)]
         )
@@ -190,7 +189,7 @@ class PanelBlock(Block):
         """Return how many samples of each window were observed, float32."""
         return self.remember(
             ("count", name, steps),
-            lambda: moving_sum(self._doubled(name, steps), steps).astype(np.float32),
+            lambda: moving_count(self._doubled(name, steps), steps).astype(np.float32),
         )
 
     def _above(self, name: str, level: float) -> NDArray[np.bool_]:

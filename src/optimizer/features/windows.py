@@ -6,8 +6,6 @@ cuts the first ones short.
 
 from __future__ import annotations
 
-from typing import Any
-
 import bottleneck as bn
 import numpy as np
 from numpy.typing import NDArray
@@ -46,33 +44,26 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
     return result
 
 
-def count_type(steps: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """Return the narrowest integers that count up to ``steps``: many are added at a time."""
-    return np.min_scalar_type(steps)
-
-
-def moving_sum(doubled: list[Array], steps: int, apart: int = 1) -> Array:
-    """Return the sum of each window: of flags, how many are set.
+def moving_count(doubled: list[Array], steps: int) -> Array:
+    """Return how many flags of each window are set.
 
     Parameters
     ----------
     doubled : list of numpy.ndarray
-        Sums over windows of 1, 2, 4, 8 … samples, so far as known; more are appended. Flags
-        should be of :func:`count_type`.
+        Counts over windows of 1, 2, 4, 8 … steps, so far as known; more are appended. The flags
+        that they start from are integers that hold ``steps``: of narrow ones many are added at a
+        time.
     steps : int
-        Samples of a window: it is put together from those.
-    apart : int
-        Steps from one sample of a window to the next.
+        Length of a window: it is put together from those.
     """
     while len(doubled) < steps.bit_length():
-        reach = apart << (len(doubled) - 1)
-        doubled.append(_add_earlier(doubled[-1], doubled[-1], reach))
+        doubled.append(_add_earlier(doubled[-1], doubled[-1], 1 << (len(doubled) - 1)))
     first, *others = (power for power in range(steps.bit_length()) if steps >> power & 1)
-    total, reach = doubled[first], apart << first
+    count, reach = doubled[first], 1 << first
     for power in others:
-        total = _add_earlier(total, doubled[power], reach)
-        reach += apart << power
-    return total
+        count = _add_earlier(count, doubled[power], reach)
+        reach += 1 << power
+    return count
 
 
 def _add_earlier(values: Array, others: Array, steps: int) -> Array:

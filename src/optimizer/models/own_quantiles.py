@@ -13,7 +13,7 @@ import numpy as np
 from optimizer.durations import count_steps
 from optimizer.features.panel import FloatArray
 from optimizer.models.anchors import RECENT
-from optimizer.models.past import DAY, same_hour_quantiles, trailing_quantiles
+from optimizer.models.past import DAY, same_hour_quantiles, steps_back, trailing_quantiles
 from optimizer.samples import ForecastTask, Samples
 
 DAYS = 14
@@ -53,7 +53,7 @@ def own_quantiles(
     day, recent = count_steps(DAY, panel.step), count_steps(RECENT, panel.step)
     experts = [
         trailing_quantiles(grid, at, recent, task.quantiles),
-        same_hour_quantiles(grid, at, (ahead, day, DAYS), task.quantiles),
+        same_hour_quantiles(grid, at, steps_back(ahead, day, DAYS), task.quantiles),
     ]
     for found in experts:
         blank = np.isnan(found[:, 0])

@@ -119,7 +119,7 @@ def trailing_quantiles(
 def same_hour_quantiles(
     values: FloatArray,
     at: tuple[IntArray, IntArray],
-    days: tuple[int, int, int],
+    back: IntArray,
     levels: Sequence[float],
 ) -> FloatArray:
     """Return quantiles of the values at the target's time of day on past days.
@@ -130,8 +130,8 @@ def same_hour_quantiles(
         float32, shape ``(n_services, n_steps)``, NaN in gaps.
     at : tuple of numpy.ndarray
         Service and step t of each row, shape ``(n,)``.
-    days : tuple of int
-        What :func:`steps_back` takes: horizon and 24 hours in steps, and how many days.
+    back : numpy.ndarray
+        How many steps before t each of the days is: :func:`steps_back`.
     levels : sequence of float
         Quantile levels in (0, 1), linear between order statistics.
 
@@ -140,10 +140,9 @@ def same_hour_quantiles(
     numpy.ndarray
         float32, shape ``(n, n_levels)``, NaN where nothing was observed.
     """
-    back = steps_back(*days)
     service, step = at[0][:, None], at[1][:, None]
     return _quantiles(
-        lambda part: gather(values, service[part], step[part] - back), len(step), days[2], levels
+        lambda part: gather(values, service[part], step[part] - back), len(step), len(back), levels
     )
 
 
