@@ -24,9 +24,9 @@ from mlforecast.lag_transforms import (
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
-from optimizer.columns import CPU
+from optimizer.core.panel import Panel
+from optimizer.core.schema import CPU
 from optimizer.features.base import FeatureGroup, Layout
-from optimizer.features.panel import Panel
 from optimizer.features.windows import least_count
 
 STATISTICS = {"mean": RollingMean, "std": RollingStd, "min": RollingMin, "max": RollingMax}

@@ -58,11 +58,11 @@ def check(figures: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Measure in this process and print the figures as JSON."""
     import newest_polars
-    from optimizer.durations import count_steps
+    from optimizer.core.durations import count_steps
     from optimizer.features.base import Layout
     from optimizer.features.buffer import TelemetryBuffer
     from optimizer.features.engine import longest_reach, plan_features
-    from optimizer.features.newest import newest_features, steps_to_keep
+    from optimizer.features.newest_block import newest_features, steps_to_keep
     from worker import make_input
 
     logging.disable(logging.WARNING)

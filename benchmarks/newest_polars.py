@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from optimizer.columns import CPU, LABELS, TIMESTAMP
+from optimizer.core.panel import Panel
+from optimizer.core.schema import CPU, LABELS, TIMESTAMP
 from optimizer.features.base import FeatureGroup, Layout
-from optimizer.features.calendar import Calendar
-from optimizer.features.cluster import Cluster
-from optimizer.features.lags import Lags
-from optimizer.features.panel import Panel
-from optimizer.features.pressure import Pressure
-from optimizer.features.rolling import Rolling
-from optimizer.features.seasonal import Seasonal
-from optimizer.features.trends import Trends
+from optimizer.features.groups.calendar import Calendar
+from optimizer.features.groups.cluster import Cluster
+from optimizer.features.groups.lags import Lags
+from optimizer.features.groups.pressure import Pressure
+from optimizer.features.groups.rolling import Rolling
+from optimizer.features.groups.seasonal import Seasonal
+from optimizer.features.groups.trends import Trends
+from optimizer.features.groups.workload import Workload
 from optimizer.features.windows import least_count
-from optimizer.features.workload import Workload
 from polars_engine import ACROSS, KEYS, SERVICE, SMALL, Expressions, prepare
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.core.panel import Panel
 from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import Panel
 from optimizer.features.table import FeatureTable
 
 compute = compute_features

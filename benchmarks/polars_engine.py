@@ -16,19 +16,19 @@ import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
-from optimizer.columns import CLUSTER, CPU, LABELS, MEMORY, SERVICE, TIMESTAMP
+from optimizer.core.panel import Panel
+from optimizer.core.schema import CLUSTER, CPU, LABELS, MEMORY, SERVICE, TIMESTAMP
 from optimizer.features.base import EPSILON, FeatureGroup, Layout
-from optimizer.features.calendar import Calendar
-from optimizer.features.cluster import Cluster
-from optimizer.features.interactions import Interactions
-from optimizer.features.lags import Lags
-from optimizer.features.panel import Panel
-from optimizer.features.pressure import Pressure
-from optimizer.features.rolling import Rolling
-from optimizer.features.seasonal import Seasonal
-from optimizer.features.trends import Trends
+from optimizer.features.groups.calendar import Calendar
+from optimizer.features.groups.cluster import Cluster
+from optimizer.features.groups.interactions import Interactions
+from optimizer.features.groups.lags import Lags
+from optimizer.features.groups.pressure import Pressure
+from optimizer.features.groups.rolling import Rolling
+from optimizer.features.groups.seasonal import Seasonal
+from optimizer.features.groups.trends import Trends
+from optimizer.features.groups.workload import Workload
 from optimizer.features.windows import least_count
-from optimizer.features.workload import Workload
 
 NET_IN, NET_OUT = "network_in_mbps", "network_out_mbps"
 DISK_READ, DISK_WRITE = "disk_read_mbps", "disk_write_mbps"

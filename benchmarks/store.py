@@ -26,14 +26,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from optimizer.columns import SERVICE, TIMESTAMP
-from optimizer.config import CONF_DIR, build, load_config
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.schema import SERVICE, TIMESTAMP
+from optimizer.delivery.serving.online import OnlineReader
 from optimizer.features.schema import StoreSchema
-from optimizer.io.feature_store import FeatureStore
-from optimizer.io.integrity import view_pattern
-from optimizer.io.online import OnlineReader
-from optimizer.io.partitions import store_range
-from optimizer.io.retrieval import ROW, entity_rows, fetch_with_duckdb, fetch_with_feast
+from optimizer.features.store.integrity import view_pattern
+from optimizer.features.store.partitions import store_range
+from optimizer.features.store.retrieval import ROW, entity_rows, fetch_with_duckdb, fetch_with_feast
+from optimizer.features.store.store import FeatureStore
 from worker import peak_mib
 from workload import STEPS, make_panel
 

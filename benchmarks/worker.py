@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.config import build, load_config
+from optimizer.core.config import build, load_config
+from optimizer.core.panel import Panel
 from optimizer.features.base import FeatureGroup
-from optimizer.features.panel import Panel
 from workload import fill_gaps, make_panel
 
 COMPARED_ROWS = 432_000

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from optimizer.columns import CLUSTER, CPU, MEMORY, SERVICE, TIMESTAMP
-from optimizer.features.panel import Panel
+from optimizer.core.panel import Panel
+from optimizer.core.schema import CLUSTER, CPU, MEMORY, SERVICE, TIMESTAMP
 
 STEPS = 2160
 """Ninety days of hours."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from optimizer.io.repository import define_repository
+from optimizer.features.store.repository import define_repository
 
 HERE = Path(__file__).resolve().parent
 CHOSEN = os.environ.get("FEAST_FS_YAML_FILE_PATH", "feature_store.yaml")

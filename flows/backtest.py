@@ -6,7 +6,7 @@ happened next says what that would have cost and missed.
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - what Prefect reads when it is imported
+from flows import environment  # noqa: F401 - what Prefect reads when it is imported
 
 # isort: split
 
@@ -19,9 +19,9 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.config import load_config
-from optimizer.experiment import build_components
+from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
+from optimizer.core.config import load_config
+from optimizer.training.experiment import build_components
 
 
 @flow(name="backtest", flow_run_name="backtest", validate_parameters=False)
@@ -43,7 +43,7 @@ def backtest_flow(
     dict
         What ``backtest.json`` holds.
     """
-    from backtest_steps import run_backtest
+    from flows.backtest_steps import run_backtest
 
     quiet_loggers()
     if output_dir is None:
@@ -57,7 +57,7 @@ def main(_: DictConfig) -> None:
     """Run the flow with the command line's own overrides."""
     from hydra.core.hydra_config import HydraConfig
 
-    from backtest_steps import choose_policies
+    from flows.backtest_steps import choose_policies
 
     with one_message():
         overrides = command_overrides()

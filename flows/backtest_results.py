@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from messages import say, show_table
-from optimizer.config_schema import ExperimentConfig
-from optimizer.evaluation.plots_style import save_figure
-from optimizer.rightsizing.backtest import (
+from flows.messages import say, show_table
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.plotting import save_figure
+from optimizer.decisions.backtesting.frontier import LIMITS
+from optimizer.decisions.backtesting.metrics import HOURS
+from optimizer.decisions.backtesting.plots import busiest_service, plot_frontiers, plot_requests
+from optimizer.decisions.backtesting.request_table import frame_requests, write_requests
+from optimizer.decisions.backtesting.tables import (
     PolicyReplay,
     compare_groups,
     mean_utilisation,
@@ -21,12 +25,9 @@ from optimizer.rightsizing.backtest import (
     tabulate_frontier,
     tabulate_services,
 )
-from optimizer.rightsizing.base import CPU, Usage
-from optimizer.rightsizing.frontier import LIMITS
-from optimizer.rightsizing.outlook import Outlook
-from optimizer.rightsizing.plots import busiest_service, plot_frontiers, plot_requests
-from optimizer.rightsizing.prices import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
-from optimizer.rightsizing.promises import (
+from optimizer.decisions.pricing.catalogue import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
+from optimizer.demand.usage import CPU, Usage
+from optimizer.evaluation.coverage import (
     ALL,
     COUNTED,
     SHARES,
@@ -34,9 +35,8 @@ from optimizer.rightsizing.promises import (
     tabulate_bounds,
     tabulate_promises,
 )
-from optimizer.rightsizing.promises_plot import plot_promises
-from optimizer.rightsizing.replay_metrics import HOURS
-from optimizer.rightsizing.request_table import frame_requests, write_requests
+from optimizer.evaluation.plots.coverage import plot_promises
+from optimizer.models.conformal.predictive import Outlook
 
 BUSY = 0.02
 """Mean utilisation above which a service is no idle one."""

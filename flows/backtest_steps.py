@@ -6,21 +6,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tasks
-from backtest_results import FILES, SHOWN, Replayed, show_backtest, write_backtest
-from optimizer.config import build, list_choices, preset
-from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import ConfigError
-from optimizer.experiment import build_components
-from optimizer.io.artifacts import write_json
-from optimizer.io.experiments import open_usage
-from optimizer.io.tracking import track_run
-from optimizer.rightsizing.archetypes import group_services
-from optimizer.rightsizing.backtest import ORACLE, REFERENCE, STATIC
-from optimizer.rightsizing.base import CPU, MEMORY
-from optimizer.rightsizing.replay import Replay
-from runners import open_engine
-from store_steps import load_validated
+from flows import tasks
+from flows.backtest_results import FILES, SHOWN, Replayed, show_backtest, write_backtest
+from flows.engine import open_engine
+from flows.store_steps import load_validated
+from optimizer.core.artifacts import write_json
+from optimizer.core.config import build, list_choices, preset
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import ConfigError
+from optimizer.decisions.backtesting.replay import Replay, open_usage
+from optimizer.decisions.backtesting.tables import ORACLE, REFERENCE, STATIC
+from optimizer.demand.grouping import group_services
+from optimizer.demand.usage import CPU, MEMORY
+from optimizer.training.experiment import build_components
+from optimizer.training.tracking.mlflow_run import track_run
 
 NEEDED = (ORACLE, STATIC, REFERENCE)
 """Policies that every table needs to compare with."""

@@ -5,7 +5,7 @@ Telemetry, quality, features, offline store, definitions, online store: each a P
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - what Prefect reads when it is imported
+from flows import environment  # noqa: F401 - what Prefect reads when it is imported
 
 # isort: split
 
@@ -16,8 +16,8 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.config import load_config
+from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
+from optimizer.core.config import load_config
 
 
 @flow(name="features", flow_run_name="features", validate_parameters=False)
@@ -34,7 +34,7 @@ def features_flow(overrides: list[str] | None = None) -> dict[str, Any]:
     dict
         The project, its version, the range that it covers and the freshness figures.
     """
-    from store_steps import run_features
+    from flows.store_steps import run_features
 
     quiet_loggers()
     return run_features(load_config(overrides), list(overrides or []))

@@ -5,7 +5,7 @@ Ages are counted to the clock, or to ``now=2025-04-01T00:00`` for telemetry of t
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - what Prefect reads when it is imported
+from flows import environment  # noqa: F401 - what Prefect reads when it is imported
 
 # isort: split
 
@@ -14,17 +14,17 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from messages import check_command, command_overrides, one_message
-from optimizer.config import load_config
+from flows.messages import check_command, command_overrides, one_message
+from optimizer.core.config import load_config
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(_: DictConfig) -> None:
     """Print the age of every view of the project that the data names."""
-    from store_steps import choose_moment, locate_store, show_freshness
+    from flows.store_steps import choose_moment, locate_store, show_freshness
 
     with one_message():
-        from optimizer.io.freshness import measure_freshness
+        from optimizer.delivery.serving.freshness import measure_freshness
 
         config = load_config(command_overrides())
         now = choose_moment(config)

@@ -10,18 +10,18 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from jobs import job_overrides, jobs_at_once, refuse_search, shared_server
-from messages import quiet_loggers, say, show_table
-from optimizer.config import build, load_config
-from optimizer.config_schema import ExperimentConfig
+from flows.engine import Engine, open_engine
+from flows.messages import quiet_loggers, say, show_table
+from flows.steps import prepare_data, project_of
+from flows.sweep_jobs import job_overrides, jobs_at_once, refuse_search, shared_server
+from optimizer.core.artifacts import hash_values, write_json
+from optimizer.core.config import build, load_config
+from optimizer.core.config_schema import ExperimentConfig
 from optimizer.evaluation.settings import Evaluation
-from optimizer.experiment import build_components
-from optimizer.grid import difference_interval, grid_rows, particular, rank_jobs
-from optimizer.io.artifacts import hash_values, write_json
-from optimizer.io.registry import LoggedModel, crown, register
-from optimizer.io.tracking import TrackedRun, track_run
-from runners import Engine, open_engine
-from steps import prepare_data, project_of
+from optimizer.training.experiment import build_components
+from optimizer.training.leaderboard import difference_interval, grid_rows, particular, rank_jobs
+from optimizer.training.tracking.mlflow_run import TrackedRun, track_run
+from optimizer.training.tracking.registry import LoggedModel, crown, register
 
 SHARED = ("data", "quality", "features", "store", "cache")
 """Nodes that decide the training set: jobs that agree on them share it."""

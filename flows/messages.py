@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optimizer.config import load_config
-from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import OptimizerError, first_line
-from optimizer.experiment import build_components
-from optimizer.samples import EventTask, Task
-from optimizer.summary import table_rows, tell_difference, tell_warnings
+from optimizer.core.config import load_config
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import OptimizerError, first_line
+from optimizer.targets.dataset import EventTask, Task
+from optimizer.training.experiment import build_components
+from optimizer.training.summary import table_rows, tell_difference, tell_warnings
 
 LEFT_TO_HYDRA = ("-m", "--multirun", "--cfg", "-c", "--help", "-h", "--hydra-help", "--info", "-i")
 NO_PAGES = "OPTIMIZER_SERVER_WITHOUT_PAGES"

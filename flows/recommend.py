@@ -6,7 +6,7 @@ the next cutoff, what that saves and at what risk. Nothing is applied.
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - what Prefect reads when it is imported
+from flows import environment  # noqa: F401 - what Prefect reads when it is imported
 
 # isort: split
 
@@ -19,9 +19,9 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.config import load_config
-from optimizer.experiment import build_components
+from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
+from optimizer.core.config import load_config
+from optimizer.training.experiment import build_components
 
 
 @flow(name="recommend", flow_run_name="recommend", validate_parameters=False)
@@ -43,7 +43,7 @@ def recommend_flow(
     dict
         What ``recommend.json`` holds.
     """
-    from recommend_steps import run_recommend
+    from flows.recommend_steps import run_recommend
 
     quiet_loggers()
     if output_dir is None:

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from messages import say, show_table
-from optimizer.config_schema import ExperimentConfig
-from optimizer.durations import format_duration
-from optimizer.io.artifacts import write_json
-from optimizer.patches.files import skipped_patches, write_patches
-from optimizer.patches.keda import ReplicaProfile
-from optimizer.patches.settings import PatchSettings
-from optimizer.rightsizing.asking import Asked
-from optimizer.rightsizing.base import CPU
-from optimizer.rightsizing.prices import PriceCatalogue
-from optimizer.rightsizing.pricing import MONEY, PACKED, total_cost
-from optimizer.rightsizing.promises import COUNTED
-from optimizer.rightsizing.replica_profile import Replicas
-from optimizer.rightsizing.report import ReportContext, write_report
-from optimizer.rightsizing.report_tables import write_tables
-from optimizer.rightsizing.report_view import tell_risk
+from flows.messages import say, show_table
+from optimizer.core.artifacts import write_json
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.durations import format_duration
+from optimizer.decisions.pricing.catalogue import PriceCatalogue
+from optimizer.decisions.recommendations.pricing import MONEY, PACKED, total_cost
+from optimizer.decisions.recommendations.replica_profile import Replicas
+from optimizer.decisions.recommendations.snapshot import Asked
+from optimizer.delivery.patches.keda import ReplicaProfile
+from optimizer.delivery.patches.settings import PatchSettings
+from optimizer.delivery.patches.writer import skipped_patches, write_patches
+from optimizer.delivery.report.report import ReportContext, write_report
+from optimizer.delivery.report.tables import write_tables
+from optimizer.delivery.report.view_model import tell_risk
+from optimizer.demand.usage import CPU
+from optimizer.evaluation.coverage import COUNTED
 
 SHOWN_AT_MOST = 20
 """Rows of the table on the terminal; the files hold all."""

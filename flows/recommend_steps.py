@@ -10,30 +10,36 @@ from typing import Any
 
 import pandas as pd
 
-import tasks
-from messages import say
-from optimizer.config import build, list_choices, preset
-from optimizer.config_schema import ExperimentConfig
-from optimizer.durations import count_steps, parse_duration
-from optimizer.errors import ConfigError
-from optimizer.experiment import Components, build_components
-from optimizer.features.panel import Panel
-from optimizer.io.artifacts import ArtifactRef
-from optimizer.io.registry import Version, find_challenger, find_champion, load_trained
-from optimizer.io.stores import load_panel
-from optimizer.io.tracking import TrackedRun, track_run
-from optimizer.patches.settings import PatchSettings
-from optimizer.rightsizing.advice import Advice, advise
-from optimizer.rightsizing.asking import Asked, ask_policy
-from optimizer.rightsizing.base import CPU, MEMORY, Policy
-from optimizer.rightsizing.prices import PriceCatalogue
-from optimizer.rightsizing.pricing import Priced, join_resources, price_advice
-from optimizer.rightsizing.replay import Replay
-from optimizer.rightsizing.replica_profile import Replicas, split_services
-from optimizer.rightsizing.usage import METRICS
-from recommend_results import Recommended, show_recommendations, write_recommendations
-from runners import open_engine
-from store_steps import load_validated, project_of, store_validated
+from flows import tasks
+from flows.engine import open_engine
+from flows.messages import say
+from flows.recommend_results import Recommended, show_recommendations, write_recommendations
+from flows.store_steps import load_validated, project_of, store_validated
+from optimizer.core.artifacts import ArtifactRef
+from optimizer.core.config import build, list_choices, preset
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.durations import count_steps, parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import Panel
+from optimizer.decisions.backtesting.replay import Replay
+from optimizer.decisions.policies.protocol import Policy
+from optimizer.decisions.pricing.catalogue import PriceCatalogue
+from optimizer.decisions.recommendations.pricing import Priced, join_resources, price_advice
+from optimizer.decisions.recommendations.recommend import Advice, advise
+from optimizer.decisions.recommendations.replica_profile import Replicas, split_services
+from optimizer.decisions.recommendations.snapshot import Asked, ask_policy
+from optimizer.delivery.patches.settings import PatchSettings
+from optimizer.demand.from_panel import METRICS
+from optimizer.demand.usage import CPU, MEMORY
+from optimizer.features.storage import load_panel
+from optimizer.training.experiment import Components, build_components
+from optimizer.training.tracking.mlflow_run import TrackedRun, track_run
+from optimizer.training.tracking.registry import (
+    Version,
+    find_challenger,
+    find_champion,
+    load_trained,
+)
 
 SURFACES = {CPU: "exceedance", MEMORY: "exceedance_memory"}
 """Target whose champion forecasts each resource."""

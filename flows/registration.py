@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimizer.config_schema import ExperimentConfig
-from optimizer.io.registry import crown, log_model, register
-from optimizer.io.tracking import TrackedRun
-from optimizer.promotion import Verdict
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.training.promotion import Verdict
+from optimizer.training.tracking.mlflow_run import TrackedRun
+from optimizer.training.tracking.registry import crown, log_model, register
 
 
 def enter_model(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import job_overrides
-from messages import say, tell_error
-from optimizer.config_schema import ExperimentConfig
-from optimizer.io.registry import champion_values
-from optimizer.io.tracking import TrackedRun
-from optimizer.search.settings import Search
-from optimizer.search.space import Space
-from optimizer.search.study import (
+from flows.messages import say, tell_error
+from flows.sweep_jobs import job_overrides
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.training.tracking.mlflow_run import TrackedRun
+from optimizer.training.tracking.registry import champion_values
+from optimizer.training.tuning.settings import Search
+from optimizer.training.tuning.space import Space
+from optimizer.training.tuning.study import (
     KEYS,
     REASON,
     RUN,
@@ -26,7 +26,7 @@ from optimizer.search.study import (
     fail_orphans,
     find,
 )
-from optimizer.search.summary import count_states, tell_params
+from optimizer.training.tuning.summary import count_states, tell_params
 
 
 @dataclass(frozen=True)

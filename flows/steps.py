@@ -9,26 +9,26 @@ from typing import Any
 
 from prefect.utilities.annotations import quote
 
-import tasks
-from messages import say, show_result
-from optimizer.comparison import Comparison
-from optimizer.config_schema import ExperimentConfig
-from optimizer.experiment import Components, Experiment, build_components
+from flows import tasks
+from flows.engine import Engine, open_engine
+from flows.messages import say, show_result
+from flows.registration import enter_model
+from flows.store_steps import load_validated, project_of, store_validated
+from optimizer.core.artifacts import code_digest, write_json
+from optimizer.core.config_schema import ExperimentConfig
 from optimizer.features.schema import StoreSchema
-from optimizer.gallery import save_plots
-from optimizer.io.artifacts import code_digest, write_json
-from optimizer.io.experiments import open_experiment
-from optimizer.io.feast_objects import TRAINING
-from optimizer.io.registry import find_champion, load_trained
-from optimizer.io.tracking import TrackedRun, track_run
+from optimizer.features.store.feast_objects import TRAINING
 from optimizer.models.base import TrainingLog
-from optimizer.promotion import beats_baseline, beats_champion
-from optimizer.summary import describe_fold, mean_figures
-from optimizer.trained import TrainedModel, concat_frames, frame_truth
-from optimizer.training import FoldSamples, primary_metric, score_validation
-from registration import enter_model
-from runners import Engine, open_engine
-from store_steps import load_validated, project_of, store_validated
+from optimizer.training.cache import open_experiment
+from optimizer.training.comparison import Comparison
+from optimizer.training.experiment import Components, Experiment, build_components
+from optimizer.training.fit import FoldSamples, primary_metric, score_validation
+from optimizer.training.plots import save_plots
+from optimizer.training.predictor import TrainedModel, concat_frames, frame_truth
+from optimizer.training.promotion import beats_baseline, beats_champion
+from optimizer.training.summary import describe_fold, mean_figures
+from optimizer.training.tracking.mlflow_run import TrackedRun, track_run
+from optimizer.training.tracking.registry import find_champion, load_trained
 
 RIVAL = "defaults"
 """The model that a search began with, beside the one that it chose."""

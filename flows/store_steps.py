@@ -7,21 +7,21 @@ from typing import Any
 import pandas as pd
 from prefect.utilities.annotations import quote
 
-import tasks
-from messages import say, show_table
-from optimizer.config import build
-from optimizer.config_schema import ExperimentConfig
-from optimizer.durations import format_duration
-from optimizer.experiment import Components, build_components
-from optimizer.io.artifacts import ArtifactRef
-from optimizer.io.feature_store import FeatureStore
-from optimizer.io.filling import parse_moment
-from optimizer.io.freshness import ViewFreshness, freshness_figures, newest_online
-from optimizer.io.manifest import Manifest, read_manifest
-from optimizer.io.repository import open_project
-from optimizer.io.settings import StoreSettings, name_project
-from optimizer.io.tracking import track_run
-from runners import open_engine
+from flows import tasks
+from flows.engine import open_engine
+from flows.messages import say, show_table
+from optimizer.core.artifacts import ArtifactRef
+from optimizer.core.config import build
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.durations import format_duration
+from optimizer.delivery.serving.freshness import ViewFreshness, freshness_figures, newest_online
+from optimizer.features.store.backfill import parse_moment
+from optimizer.features.store.manifest import Manifest, read_manifest
+from optimizer.features.store.repository import open_project
+from optimizer.features.store.settings import StoreSettings, name_project
+from optimizer.features.store.store import FeatureStore
+from optimizer.training.experiment import Components, build_components
+from optimizer.training.tracking.mlflow_run import track_run
 
 
 def load_validated(

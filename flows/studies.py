@@ -8,25 +8,25 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from jobs import jobs_at_once, shared_server
-from messages import quiet_jobs, quiet_loggers, say
-from optimizer.config import build, list_choices, load_config, preset
-from optimizer.config_grammar import is_sweep
-from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import ConfigError
-from optimizer.experiment import build_components
-from optimizer.io.experiments import open_experiment
-from optimizer.io.tracking import TrackedRun, continue_run, track_run
-from optimizer.search.export import require_writable
-from optimizer.search.settings import Search
-from optimizer.search.space import Space, build_space
-from optimizer.search.storage import open_storage
-from optimizer.search.study import INPUTS, RUN, StudySpec, open_study
-from optimizer.training import primary_metric
-from runners import Engine, open_engine
-from searching import Searching
-from steps import prepare_data, project_of
-from study_results import finish_study
+from flows.engine import Engine, open_engine
+from flows.messages import quiet_jobs, quiet_loggers, say
+from flows.searching import Searching
+from flows.steps import prepare_data, project_of
+from flows.study_results import finish_study
+from flows.sweep_jobs import jobs_at_once, shared_server
+from optimizer.core.config import build, list_choices, load_config, preset
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import ConfigError
+from optimizer.training.cache import open_experiment
+from optimizer.training.experiment import build_components
+from optimizer.training.fit import primary_metric
+from optimizer.training.tracking.mlflow_run import TrackedRun, continue_run, track_run
+from optimizer.training.tuning.export import require_writable
+from optimizer.training.tuning.grammar import is_sweep
+from optimizer.training.tuning.settings import Search
+from optimizer.training.tuning.space import Space, build_space
+from optimizer.training.tuning.storage import open_storage
+from optimizer.training.tuning.study import INPUTS, RUN, StudySpec, open_study
 
 DECIDING = ("data", "quality", "features", "target", "split", "model", "imbalance", "seed")
 """Nodes of the configuration that decide what a trial scores."""

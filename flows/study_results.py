@@ -6,16 +6,16 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from messages import say, show_table
-from optimizer.config_schema import ExperimentConfig
-from optimizer.io.artifacts import write_json
-from optimizer.search.export import write_experiment
-from optimizer.search.pictures import draw_study
-from optimizer.search.settings import Search
-from optimizer.search.study import ENQUEUED, TESTED, StudySpec, best_trial
-from optimizer.search.summary import describe_study, frame_trials, trial_rows
-from optimizer.summary import tell_difference
-from searching import Searching
+from flows.messages import say, show_table
+from flows.searching import Searching
+from optimizer.core.artifacts import write_json
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.training.summary import tell_difference
+from optimizer.training.tuning.export import write_experiment
+from optimizer.training.tuning.plots import draw_study
+from optimizer.training.tuning.settings import Search
+from optimizer.training.tuning.study import ENQUEUED, TESTED, StudySpec, best_trial
+from optimizer.training.tuning.summary import describe_study, frame_trials, trial_rows
 
 
 def finish_study(
@@ -69,7 +69,7 @@ def score_best(
     searching: Searching, best: Any, overrides: list[str], output: Path
 ) -> dict[str, Any]:
     """Fit the best configuration anew and score it on the test fold, once for each best trial."""
-    from train import train_flow
+    from flows.train import train_flow
 
     study = searching.study
     key = f"{TESTED}:{best.number}"  # one attribute each: several processes may add theirs

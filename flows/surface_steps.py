@@ -15,21 +15,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-import tasks
-from messages import say, show_table
-from optimizer.config_schema import ExperimentConfig
-from optimizer.evaluation.plots_style import save_figure
-from optimizer.experiment import Components, build_components
-from optimizer.features.panel import Panel
-from optimizer.io.artifacts import code_digest, write_json
-from optimizer.io.registry import find_champion, load_trained
-from optimizer.io.stores import load_panel
-from optimizer.io.tracking import TrackedRun, track_run
-from optimizer.promotion import SURFACE_METRIC, surface_beats_baseline, surface_beats_champion
-from optimizer.rightsizing.base import Usage
-from optimizer.rightsizing.promises import SHARES
-from optimizer.rightsizing.promises_plot import plot_promises
-from optimizer.rightsizing.surface_evaluation import (
+from flows import tasks
+from flows.messages import say, show_table
+from flows.registration import enter_model
+from flows.store_steps import load_validated
+from optimizer.core.artifacts import code_digest, write_json
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.panel import Panel
+from optimizer.core.plotting import save_figure
+from optimizer.demand.from_panel import usage_of
+from optimizer.demand.usage import Usage
+from optimizer.evaluation.coverage import SHARES
+from optimizer.evaluation.exceedance import (
     DRAWN,
     Scored,
     frame_scored,
@@ -37,20 +34,27 @@ from optimizer.rightsizing.surface_evaluation import (
     realise,
     score_answer,
 )
-from optimizer.rightsizing.surface_trained import (
+from optimizer.evaluation.plots.coverage import plot_promises
+from optimizer.features.storage import load_panel
+from optimizer.models.exceedance.fitted import (
     Answer,
     Cases,
     TrainedSurface,
     collect_lessons,
     fit_surface,
 )
-from optimizer.rightsizing.usage import usage_of
-from optimizer.splits import Fold
-from optimizer.summary import mean_figures
-from optimizer.targets.exceedance import Exceedance, check_length
-from optimizer.trained import concat_frames
-from registration import enter_model
-from store_steps import load_validated
+from optimizer.models.exceedance.target import Exceedance, check_length
+from optimizer.targets.splits import Fold
+from optimizer.training.experiment import Components, build_components
+from optimizer.training.predictor import concat_frames
+from optimizer.training.promotion import (
+    SURFACE_METRIC,
+    surface_beats_baseline,
+    surface_beats_champion,
+)
+from optimizer.training.summary import mean_figures
+from optimizer.training.tracking.mlflow_run import TrackedRun, track_run
+from optimizer.training.tracking.registry import find_champion, load_trained
 
 OWN, RAW = "model", "raw"
 SHOWN = {

@@ -13,14 +13,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
 
-from optimizer.config import build
-from optimizer.config_schema import ExperimentConfig
-from optimizer.io.artifacts import ArtifactRef, code_digest, hash_values
-from optimizer.io.experiments import open_experiment, open_usage
-from optimizer.io.feature_store import FeatureStore
-from optimizer.io.stores import load_panel, read_frame, store_telemetry, write_frame
-from optimizer.io.tracking import TrackedRun
-from optimizer.training import fit_model
+from optimizer.core.artifacts import ArtifactRef, code_digest, hash_values
+from optimizer.core.config import build
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.decisions.backtesting.replay import open_usage
+from optimizer.features.storage import load_panel, read_frame, store_telemetry, write_frame
+from optimizer.features.store.store import FeatureStore
+from optimizer.training.cache import open_experiment
+from optimizer.training.fit import fit_model
+from optimizer.training.tracking.mlflow_run import TrackedRun
 
 logger = logging.getLogger(__name__)
 Inputs = tuple[ArtifactRef, ArtifactRef]
@@ -91,9 +92,9 @@ def validate_telemetry(
     telemetry: ArtifactRef, quality: dict[str, Any], freq: str | None, cache_dir: str
 ) -> ArtifactRef:
     """Quarantine bad rows, check expectations, write report and Data Docs, then resample."""
-    from optimizer.io.artifacts import refer
+    from optimizer.core.artifacts import refer
     from optimizer.quality.inspection import inspect_telemetry
-    from optimizer.telemetry.resampling import resample
+    from optimizer.sources.resampling import resample
 
     directory = place(cache_dir, "quality", telemetry.sha256, quality, freq)
     guard = build(quality, "quality")
@@ -116,7 +117,7 @@ def store_features(
     spread: Any = map,
 ) -> ArtifactRef:
     """Compute every chosen feature group and write it to the offline store, by ranges of time."""
-    from optimizer.io.filling import fill_store
+    from optimizer.features.store.backfill import fill_store
 
     panel, settings = load_panel(validated), build(store, "store")
     return fill_store(panel, groups, settings, project, backfill, spread=spread)
@@ -132,8 +133,8 @@ def retrieve_features(
     cache_dir: str,
 ) -> ArtifactRef:
     """Read the features of every row from the store, as they were known at its moment."""
-    from optimizer.io.filling import open_filled
-    from optimizer.io.retrieval import retrieve_training_set
+    from optimizer.features.store.backfill import open_filled
+    from optimizer.features.store.retrieval import retrieve_training_set
 
     panel = load_panel(validated)
     found = open_filled(panel, groups, build(store, "store"), project)
@@ -152,7 +153,7 @@ def apply_definitions(store: FeatureStore) -> None:
 @task(name="materialize-online", cache_policy=NO_CACHE)
 def materialize_online(store: FeatureStore, end: pd.Timestamp) -> None:
     """Put the newest values online and read them back."""
-    from optimizer.io.filling import check_online
+    from optimizer.delivery.serving.online import check_online
 
     store.materialize(end)
     check_online(store, end)
@@ -161,7 +162,7 @@ def materialize_online(store: FeatureStore, end: pd.Timestamp) -> None:
 @task(name="measure-freshness", cache_policy=NO_CACHE)
 def measure(store: FeatureStore, now: pd.Timestamp) -> Any:
     """Return the age of what the online store serves, per view."""
-    from optimizer.io.freshness import measure_freshness
+    from optimizer.delivery.serving.freshness import measure_freshness
 
     return measure_freshness(store, now)
 
@@ -184,7 +185,7 @@ def replay(
     name: str, node: dict[str, Any], config: ExperimentConfig, validated: ArtifactRef
 ) -> Any:
     """Replay one right-sizing policy over the telemetry, opened by reference."""
-    from optimizer.rightsizing.backtest import replay_named
+    from optimizer.decisions.backtesting.tables import replay_named
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
@@ -197,7 +198,7 @@ def replay(
 @task(name="look-ahead", cache_policy=NO_CACHE)
 def look_ahead(config: ExperimentConfig, validated: ArtifactRef) -> Any:
     """Return the calibrated outlook at every cutoff of a replay, and where a surface was known."""
-    from optimizer.rightsizing.ranking import Ranking
+    from optimizer.models.conformal.conformal import Ranking
 
     rules = build(config.replay, "replay")
     usage = open_usage(rules, validated, config.backtest.resource)
@@ -211,8 +212,8 @@ def predict_events(
     trained: Any, validated: ArtifactRef, config: ExperimentConfig, project: str, steps: int
 ) -> Any:
     """Return the probability of an event by service, from the newest features of the store."""
-    from optimizer.io.filling import open_filled
-    from optimizer.io.latest import predict_events as predict
+    from optimizer.delivery.serving.predict import predict_events as predict
+    from optimizer.features.store.backfill import open_filled
 
     panel = load_panel(validated)
     groups, settings = config.features.groups, build(config.store, "store")
@@ -225,7 +226,7 @@ def predict_events(
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(*args: Any) -> Any:
     """Compare the model with the baselines on the test fold."""
-    from optimizer.comparison import compare_models
+    from optimizer.training.comparison import compare_models
 
     return compare_models(*args)
 

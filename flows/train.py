@@ -7,7 +7,7 @@ right-sizing policies is a target too: ``target=exceedance`` or ``target=exceeda
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - what Prefect reads when it is imported
+from flows import environment  # noqa: F401 - what Prefect reads when it is imported
 
 # isort: split
 
@@ -21,11 +21,18 @@ import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from messages import check_command, command_overrides, is_multirun, one_message, quiet_loggers, say
-from optimizer.config import build, load_config
-from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import ConfigError
-from optimizer.experiment import build_components
+from flows.messages import (
+    check_command,
+    command_overrides,
+    is_multirun,
+    one_message,
+    quiet_loggers,
+    say,
+)
+from optimizer.core.config import build, load_config
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import ConfigError
+from optimizer.training.experiment import build_components
 
 
 @flow(name="train", flow_run_name="train", validate_parameters=False)
@@ -63,7 +70,7 @@ def train_flow(
 
 def choose_training(kind: str) -> Callable[..., dict[str, Any]]:
     """Return what trains a target of a kind."""
-    from steps import run_training
+    from flows.steps import run_training
 
     trainings: dict[str, Callable[..., dict[str, Any]]] = {
         "event": run_training,
@@ -83,7 +90,7 @@ def train_surface(
     ConfigError
         A setting of ``model``, or a rival, which only a search has.
     """
-    from surface_steps import run_surface_training
+    from flows.surface_steps import run_surface_training
 
     unused = [one.split("=")[0] for one in overrides if one.lstrip("+~").startswith("model.")]
     if unused or rival is not None:
@@ -101,7 +108,7 @@ def main(_: DictConfig) -> Any:
     """Run the flow with the command line's own overrides."""
     from hydra.core.hydra_config import HydraConfig
 
-    from jobs import refuse_search, run_job
+    from flows.sweep_jobs import refuse_search, run_job
 
     overrides, output = command_overrides(), HydraConfig.get().runtime.output_dir
     if is_multirun():  # the sweep tells of errors, and goes on with the other jobs

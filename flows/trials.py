@@ -9,19 +9,28 @@ from typing import Any
 import cloudpickle
 from prefect import flow
 
-from messages import quiet_jobs, quiet_loggers, tell_error
-from optimizer.config import build
-from optimizer.config_schema import ExperimentConfig
-from optimizer.experiment import build_components
-from optimizer.io.artifacts import ArtifactRef
-from optimizer.io.experiments import open_experiment
-from optimizer.io.tracking import TrackedRun, track_run
-from optimizer.models.watch import TrainingStopped, Watch
-from optimizer.samples import ForecastTask
-from optimizer.search.reporter import Reporter
-from optimizer.search.settings import Search
-from optimizer.search.study import FIT_SECONDS, INPUTS, KEYS, RUN, attach, fail, load_study, tell
-from optimizer.training import fit_uncalibrated, score_validation
+from flows.messages import quiet_jobs, quiet_loggers, tell_error
+from optimizer.core.artifacts import ArtifactRef
+from optimizer.core.config import build
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.models.callbacks import TrainingStopped, Watch
+from optimizer.targets.dataset import ForecastTask
+from optimizer.training.cache import open_experiment
+from optimizer.training.experiment import build_components
+from optimizer.training.fit import fit_uncalibrated, score_validation
+from optimizer.training.tracking.mlflow_run import TrackedRun, track_run
+from optimizer.training.tuning.pruning import Reporter
+from optimizer.training.tuning.settings import Search
+from optimizer.training.tuning.study import (
+    FIT_SECONDS,
+    INPUTS,
+    KEYS,
+    RUN,
+    attach,
+    fail,
+    load_study,
+    tell,
+)
 
 
 def run_trial(config: ExperimentConfig) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
 
 def test_components_are_built_without_heavy_libraries() -> None:
     code = (
-        "import sys; from optimizer.config import load_config; "
-        "from optimizer.experiment import build_components; "
+        "import sys; from optimizer.core.config import load_config; "
+        "from optimizer.training.experiment import build_components; "
         "[build_components(load_config([f'model={m}'])) for m in ('lightgbm', 'lstm')]; "
         f"print(sorted(set(sys.modules) & {HEAVY!r}))"
     )

@@ -8,14 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from optimizer.config import CONF_DIR, build, load_config
-from optimizer.evaluation.event_metrics import average_precision
-from optimizer.evaluation.forecast_metrics import pinball
-from optimizer.experiment import Experiment, build_components, build_experiment
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.panel import build_panel
+from optimizer.evaluation.metrics.events import average_precision
+from optimizer.evaluation.metrics.forecasts import pinball
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import build_panel
 from optimizer.models.base import EventClassifier, Forecaster
-from optimizer.training import fit_model
+from optimizer.training.experiment import Experiment, build_components, build_experiment
+from optimizer.training.fit import fit_model
 
 TINY = ["data.n_services=10", "data.n_clusters=2", "data.days=30", "threads=1", "features=core"]
 SMALL = {

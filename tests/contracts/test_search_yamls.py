@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from optimizer.config import CONF_DIR, build, load_config
-from optimizer.config_schema import ExperimentConfig
-from optimizer.errors import ConfigError
-from optimizer.experiment import build_components
-from optimizer.search.settings import Search
-from optimizer.search.space import Space, build_space
-from optimizer.search.study import build_quietly, build_sampler
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import ConfigError
+from optimizer.training.experiment import build_components
+from optimizer.training.tuning.settings import Search
+from optimizer.training.tuning.space import Space, build_space
+from optimizer.training.tuning.study import build_quietly, build_sampler
 from searches import make_search
 
 FEW = "features=minimal"

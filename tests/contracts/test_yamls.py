@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from optimizer.config import CONF_DIR, build, load_config
-from optimizer.errors import ConfigError
-from optimizer.experiment import build_components
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import build_panel
 from optimizer.features.base import FeatureGroup, Layout
-from optimizer.features.panel import build_panel
 from optimizer.models.base import EventClassifier, Forecaster
-from optimizer.targets.base import ShareBaseline
+from optimizer.models.exceedance.baselines import ShareBaseline
+from optimizer.training.experiment import build_components
 
 GROUPS = (
     "data", "quality", "target", "split", "model", "imbalance", "evaluation", "policy", "prices",

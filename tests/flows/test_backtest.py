@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from optimizer.config import list_choices
-from optimizer.errors import ConfigError, InsufficientHistoryError
 from stores import places
+
+from optimizer.core.config import list_choices
+from optimizer.core.errors import ConfigError, InsufficientHistoryError
 
 TINY = ["data.n_services=8", "data.n_clusters=2", "data.days=24", "replay.period=7d"]
 POLICIES = {name for name in list_choices("policy") if not name.endswith("_memory")}
@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from backtest import backtest_flow
+    from flows.backtest import backtest_flow
 
     (home / name).mkdir()
     return backtest_flow([*TINY, *places(home), *overrides], str(home / name))
@@ -124,7 +124,7 @@ def test_memory_counts_kills_and_uses_the_policies_made_for_it(home: Path) -> No
 def test_bad_settings_are_told_before_any_data_is_read(
     home: Path, overrides: list[str], told: str
 ) -> None:
-    from backtest import backtest_flow
+    from flows.backtest import backtest_flow
 
     with pytest.raises(ConfigError, match=told):
         backtest_flow([*TINY, *places(home), *overrides], str(home))
@@ -139,9 +139,9 @@ def test_history_too_short_for_a_single_cutoff_is_told(home: Path) -> None:
 def test_surfaces_are_refitted_as_the_replay_says_unless_a_policy_has_its_own(
     monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    import tasks
-    from optimizer.config import load_config
-    from optimizer.rightsizing.surface_rolling import RollingSurface
+    from flows import tasks
+    from optimizer.core.config import load_config
+    from optimizer.models.exceedance.rolling import RollingSurface
 
     config = load_config(["replay.refit=2d"])
     node = dict(config.policy)
@@ -152,7 +152,8 @@ def test_surfaces_are_refitted_as_the_replay_says_unless_a_policy_has_its_own(
     usage = SimpleNamespace(resource="cpu")
     monkeypatch.setattr(tasks, "open_usage", lambda *_: usage)
     monkeypatch.setattr(
-        "optimizer.rightsizing.backtest.replay_named", lambda name, policy, *_: seen.append(policy)
+        "optimizer.decisions.backtesting.tables.replay_named",
+        lambda name, policy, *_: seen.append(policy),
     )
     tasks.replay.fn("cost_optimal", node, config, None)
     assert seen[0]._surface.refit == ("3d" if own else "2d")

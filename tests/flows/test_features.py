@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
-
-from optimizer.errors import OptimizerError, StoreError
-from optimizer.io.integrity import view_pattern
-from optimizer.io.online import FRESH, OnlineReader
-from optimizer.io.repository import define_repository, open_store
 from stores import places
+
+from optimizer.core.errors import OptimizerError, StoreError
+from optimizer.delivery.serving.online import FRESH, OnlineReader
+from optimizer.features.store.integrity import view_pattern
+from optimizer.features.store.repository import define_repository, open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["data.n_services=8", "data.n_clusters=2", "data.days=30", "threads=1"]
@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def fill(home: Path, *overrides: str) -> dict[str, Any]:
-    from features import features_flow
+    from flows.features import features_flow
 
     return features_flow([*TINY, *NAMED, *places(home), f"now='{LAST}'", *overrides])
 
@@ -92,9 +92,10 @@ def test_second_run_finds_everything_there(home: Path, first: dict[str, Any]) ->
 def test_where_weeks_are_computed_is_not_part_of_the_cache_key(
     home: Path, first: dict[str, Any]
 ) -> None:
-    from optimizer.config import load_config
-    from optimizer.experiment import build_components
-    from store_steps import load_validated, store_validated
+    from flows.store_steps import load_validated, store_validated
+
+    from optimizer.core.config import load_config
+    from optimizer.training.experiment import build_components
 
     calls = []
 
@@ -117,7 +118,7 @@ def test_where_weeks_are_computed_is_not_part_of_the_cache_key(
 
 
 def test_training_reads_what_was_stored(home: Path, first: dict[str, Any]) -> None:
-    from train import train_flow
+    from flows.train import train_flow
 
     small = ["model.rounds=20", "evaluation.bootstrap_resamples=5"]
     record = train_flow([*TINY, *NAMED, *places(home), *small], str(home / "trained"))

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from feedback_steps import choose_feedback
-from optimizer.config import load_config
-from optimizer.errors import ConfigError
-from optimizer.features.panel import Panel
-from optimizer.rightsizing.feedback import FeedbackResult
-from optimizer.rightsizing.feedback_serving import HorizontalAutoscaler
-from optimizer.rightsizing.feedback_settings import Feedback, shown_rounds, summarise
-from optimizer.rightsizing.surface_rolling import ROLLING
+from flows.simulate_steps import choose_feedback
 from stores import places
 from usages import fleet, policy_of
+
+from optimizer.core.config import load_config
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import Panel
+from optimizer.decisions.simulation.closed_loop import FeedbackResult
+from optimizer.decisions.simulation.serving import HorizontalAutoscaler
+from optimizer.decisions.simulation.settings import Feedback, shown_rounds, summarise
+from optimizer.models.exceedance.rolling import ROLLING
 
 TINY = [
     "data.n_services=6", "data.n_clusters=2", "data.days=16", "feedback.window=7d",
@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from feedback import feedback_flow
+    from flows.simulate import feedback_flow
 
     (home / name).mkdir()
     return feedback_flow([*TINY, *places(home), *overrides], str(home / name))

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-
-from optimizer.config import build, load_config, preset
-from optimizer.errors import ConfigError
-from optimizer.rightsizing.prices import monthly_cost
-from optimizer.rightsizing.report_tables import FIELDS
 from stores import places
+
+from optimizer.core.config import build, load_config, preset
+from optimizer.core.errors import ConfigError
+from optimizer.decisions.pricing.catalogue import monthly_cost
+from optimizer.delivery.report.tables import FIELDS
 
 DATA = ["data.n_services=8", "data.n_clusters=2", "data.days=30"]
 TINY = ["features=minimal", "evaluation.bootstrap_resamples=20", "threads=1"]
@@ -37,9 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def train(home: Path, target: str, *overrides: str) -> None:
     """Train a target and crown what came out, however good it is on so little data."""
+    from flows.train import train_flow
     from mlflow import MlflowClient
-
-    from train import train_flow
 
     record = train_flow([f"target={target}", *TINY, *places(home), *overrides], str(home / target))
     entry = record["registry"]
@@ -48,7 +47,7 @@ def train(home: Path, target: str, *overrides: str) -> None:
 
 
 def recommend(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from recommend import recommend_flow
+    from flows.recommend import recommend_flow
 
     words = [*TINY, *places(home), "recommend.history=14d", *overrides]
     return recommend_flow(words, str(home / name))
@@ -146,7 +145,7 @@ def test_patches_hold_the_targets_of_a_pod(trained: Path, frame: pd.DataFrame) -
 
 
 def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
-    from recommend_results import contradicts, scale_rows, standing_saving
+    from flows.recommend_results import contradicts, scale_rows, standing_saving
 
     frame = pd.DataFrame(
         {
@@ -173,10 +172,10 @@ def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
 
 
 def test_version_that_lost_is_told_with_what_to_do() -> None:
+    from flows.recommend_steps import tell_missing
     from mlflow.exceptions import MlflowException
 
-    from optimizer.io.registry import CHALLENGER
-    from recommend_steps import tell_missing
+    from optimizer.training.tracking.registry import CHALLENGER
 
     def look_up(name: str, alias: str) -> Any:
         if name != "known" or alias != CHALLENGER:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.errors import StoreError
+from optimizer.core.errors import StoreError
+from optimizer.delivery.serving.freshness import measure_freshness
+from optimizer.delivery.serving.online import FRESH, OnlineReader, check_online
 from optimizer.features.engine import compute_features
-from optimizer.io import feature_store
-from optimizer.io.feature_store import FeatureStore
-from optimizer.io.filling import check_online
-from optimizer.io.freshness import measure_freshness
-from optimizer.io.online import FRESH, OnlineReader
-from optimizer.io.partitions import store_range
+from optimizer.features.store import store as feature_store
+from optimizer.features.store.partitions import store_range
+from optimizer.features.store.store import FeatureStore
 from servers import free_port, postgres, start_redis
 from stores import FEAST_YAML, moment, moving_panel, store_of
 from streams import drive
@@ -133,9 +132,9 @@ def test_redis_killed_while_materializing_loses_and_doubles_nothing(
 
 
 def test_a_study_is_kept_in_postgresql_and_continued(servers: Servers) -> None:
-    from optimizer.config import build, load_config
-    from optimizer.search.space import build_space
-    from optimizer.search.study import StudySpec, counted, draw, open_study, tell
+    from optimizer.core.config import build, load_config
+    from optimizer.training.tuning.space import build_space
+    from optimizer.training.tuning.study import StudySpec, counted, draw, open_study, tell
 
     words = ["search=lightgbm", f"search.storage={servers.registry}"]
     search = build(load_config(words).search, "search")

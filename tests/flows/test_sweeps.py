@@ -58,7 +58,7 @@ def runs(home: Path, parent: str) -> pd.DataFrame:
 def study_of(home: Path, storage: str, name: str = "lightgbm-scale_event-synthetic") -> Any:
     import optuna
 
-    from optimizer.search.storage import open_storage
+    from optimizer.training.tuning.storage import open_storage
 
     return optuna.load_study(study_name=name, storage=open_storage(storage))
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from stores import places
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from train import train_flow
+    from flows.train import train_flow
 
     return train_flow([*TINY, *places(home), *overrides], str(home / name))
 
@@ -76,7 +75,7 @@ def test_flow_tracks_and_registers(home: Path, first: dict[str, Any]) -> None:
     assert len(version.tags["feature_version"]) == 8
     mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"models:/scale_event-synthetic/{version.version}")
-    from optimizer.config import build, load_config
+    from optimizer.core.config import build, load_config
 
     frame = build(load_config(TINY).data, "data").load()
     naive = frame["event_timestamp"].dt.tz_localize(None)  # MLflow's datetime has no zone
@@ -113,14 +112,14 @@ def test_flow_recomputes_what_was_deleted(home: Path, first: dict[str, Any]) -> 
 def test_flow_recomputes_when_the_code_changed(
     home: Path, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks
+    from flows import tasks
 
     monkeypatch.setattr(tasks, "code_digest", lambda: "another")
     assert not any(run(home, "changed")["cached"].values())
 
 
 def test_flow_failure_is_tracked_as_failed(home: Path) -> None:
-    from optimizer.errors import DataQualityError
+    from optimizer.core.errors import DataQualityError
 
     with pytest.raises(DataQualityError, match="service_count"):
         run(home, "failed", "quality.min_services=50")

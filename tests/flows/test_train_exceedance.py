@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optimizer.config import build, load_config
-from optimizer.errors import ConfigError, InsufficientHistoryError
-from optimizer.io.registry import Version, load_trained
-from optimizer.rightsizing.surface_baselines import log_losses
-from optimizer.rightsizing.surface_trained import TrainedSurface
+from optimizer.core.config import build, load_config
+from optimizer.core.errors import ConfigError, InsufficientHistoryError
+from optimizer.models.exceedance.baselines import log_losses
+from optimizer.models.exceedance.fitted import TrainedSurface
+from optimizer.training.tracking.registry import Version, load_trained
 
 DATA = ["data.n_services=8", "data.n_clusters=2", "data.days=30"]
 TINY = [
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from train import train_flow
+    from flows.train import train_flow
 
     places = [f"tracking.uri=sqlite:///{home}/mlflow.db", f"cache.dir={home}/cache"]
     return train_flow([*TINY, *places, *overrides], str(home / name))

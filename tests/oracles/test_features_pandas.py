@@ -11,9 +11,9 @@ import pytest
 
 import pandas_engine
 from agreement import TOLERANCE, deviation
-from optimizer.config import build, load_config
+from optimizer.core.config import build, load_config
+from optimizer.core.panel import Panel, build_panel
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import Panel, build_panel
 from workload import make_panel
 
 STEPS = {"1h": 500, "5min": 2160}

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import forecast_task, tiny_panel, tiny_samples, tiny_table
-from optimizer.features.panel import Panel
+from optimizer.core.panel import Panel
 from optimizer.models.base import Runtime
-from optimizer.models.lightgbm import LightGBM
-from optimizer.samples import Samples
+from optimizer.models.boosting.lightgbm import LightGBM
+from optimizer.targets.dataset import Samples
 
 CLOCKS = {"1h": 400, "5min": 1500}
 

@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from factories import panel_of, tiny_panel
-from optimizer.errors import InsufficientHistoryError
-from optimizer.features.panel import Panel
-from optimizer.splits import Fold, RollingOrigin
+from optimizer.core.errors import InsufficientHistoryError
+from optimizer.core.panel import Panel
 from optimizer.targets.base import Target
 from optimizer.targets.scale_event import ScaleEvent
+from optimizer.targets.splits import Fold, RollingOrigin
 from optimizer.targets.utilization import Utilization
 
 HORIZONS = st.sampled_from(["1h", "3h", "6h", "24h"])

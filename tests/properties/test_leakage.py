@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.config import build, load_config
+from optimizer.core.config import build, load_config
+from optimizer.core.panel import Panel, build_panel
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import Panel, build_panel
-from optimizer.splits import RollingOrigin
 from optimizer.targets.scale_event import ScaleEvent
+from optimizer.targets.splits import RollingOrigin
 from optimizer.targets.utilization import Utilization
 
 GROUPS = [

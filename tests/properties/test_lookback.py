@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import metrics_panel
-from optimizer.columns import ANOMALY, LABELS, METRICS, SCALE_EVENT
-from optimizer.config import build, load_config
-from optimizer.durations import count_steps
+from optimizer.core.config import build, load_config
+from optimizer.core.durations import count_steps
+from optimizer.core.panel import Panel
+from optimizer.core.schema import ANOMALY, LABELS, METRICS, SCALE_EVENT
 from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import Panel
 
 CHOICES: dict[str, dict[str, FeatureGroup]] = {
     choice: {

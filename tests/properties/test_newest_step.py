@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from factories import metrics_panel
-from optimizer.columns import CLUSTER, METRICS, SERVICE, TIMESTAMP
-from optimizer.config import CONF_DIR, build, load_config
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.panel import Panel, build_panel
+from optimizer.core.schema import CLUSTER, METRICS, SERVICE, TIMESTAMP
 from optimizer.features.base import Feature, FeatureGroup
 from optimizer.features.buffer import TelemetryBuffer
 from optimizer.features.engine import compute_features, plan_features
-from optimizer.features.newest import NewestFeatures, newest_features, steps_to_keep
-from optimizer.features.panel import Panel, build_panel
+from optimizer.features.newest_block import NewestFeatures, newest_features, steps_to_keep
 
 GROUPS = [
     build(node, name) for name, node in load_config(["features=full"]).features.groups.items()

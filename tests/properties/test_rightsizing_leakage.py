@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimizer.config import build
-from optimizer.rightsizing.base import CPU, MEMORY, Policy, Usage
+from optimizer.core.config import build
+from optimizer.decisions.policies.protocol import Policy
+from optimizer.demand.usage import CPU, MEMORY, Usage
 from usages import LEARNT, at, fleet, policy_names, policy_node
 
 AHEAD = {"peak_oracle"}

@@ -13,16 +13,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from factories import panel_of, tiny_panel
-from optimizer.config import load_config
-from optimizer.errors import InsufficientHistoryError
-from optimizer.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.core.config import load_config
+from optimizer.core.errors import InsufficientHistoryError
+from optimizer.core.panel import Panel
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import Panel
-from optimizer.models.watch import Watch
-from optimizer.splits import RollingOrigin
+from optimizer.models.callbacks import Watch
 from optimizer.targets.scale_event import ScaleEvent
+from optimizer.targets.splits import RollingOrigin
 from optimizer.targets.utilization import Utilization
-from optimizer.training import fit_uncalibrated, score_validation
+from optimizer.training.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.training.fit import fit_uncalibrated, score_validation
 
 BASE = ["features=minimal", "threads=1", "target.horizon=3h", "target.metric=cpu_utilization"]
 SIZES = ["model.rounds=8", "model.min_child_samples=10", "model.quantile_min_child_samples=10"]

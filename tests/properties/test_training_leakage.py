@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from factories import tiny_panel
-from optimizer.config import CONF_DIR, load_config
-from optimizer.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.core.config import CONF_DIR, load_config
+from optimizer.core.panel import FloatArray, Panel
 from optimizer.features.engine import compute_features
-from optimizer.features.panel import FloatArray, Panel
-from optimizer.imbalance.base import ImbalanceStrategy
-from optimizer.samples import Samples
-from optimizer.training import FoldSamples, fit_model
+from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.targets.dataset import Samples
+from optimizer.training.experiment import Components, Experiment, build_components, build_experiment
+from optimizer.training.fit import FoldSamples, fit_model
 
 BASE = ["features=minimal", "threads=1", "target.horizon=3h", "target.metric=cpu_utilization"]
 SIZES = {"rounds": 15, "min_child_samples": 10, "hidden_size": 6, "max_epochs": 2}

@@ -27,7 +27,7 @@ class FanOutLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned or raised, in order."""
-        from jobs import launch_jobs
+        from flows.sweep_jobs import launch_jobs
 
         outcomes = launch_jobs(self.engine, job_overrides, initial_job_idx, self.config)
         found = []

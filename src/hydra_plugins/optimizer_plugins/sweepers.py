@@ -44,9 +44,10 @@ class GridSweeper(_Sweeper):
                 config=self.config,
             )
             return plain.sweep(arguments)
-        from grids import run_grid
-        from messages import one_message
-        from optimizer.errors import ConfigError
+        from flows.grids import run_grid
+        from flows.messages import one_message
+
+        from optimizer.core.errors import ConfigError
 
         with one_message():
             try:
@@ -67,9 +68,10 @@ class OptunaSweeper(_Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the study; sweeps of the command line are part of its space."""
-        from messages import one_message, say
-        from optimizer.errors import ConfigError
-        from studies import run_study
+        from flows.messages import one_message, say
+        from flows.studies import run_study
+
+        from optimizer.core.errors import ConfigError
 
         with one_message():
             if self.config.hydra.job.name != OURS:

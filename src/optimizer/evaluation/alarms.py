@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.features.panel import BoolArray
-from optimizer.samples import EventTask, Samples
+from optimizer.core.panel import BoolArray
+from optimizer.targets.dataset import EventTask, Samples
 
 WEEK = pd.Timedelta("7D")
 BREAK_STEPS = 2

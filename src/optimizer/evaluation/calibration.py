@@ -19,7 +19,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.errors import ConfigError
+from optimizer.core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.columns import SERVICE
-from optimizer.durations import format_duration
-from optimizer.evaluation.forecast_metrics import pinball_rows
-from optimizer.features.panel import FloatArray
-from optimizer.samples import ForecastTask, Samples
+from optimizer.core.durations import format_duration
+from optimizer.core.panel import FloatArray
+from optimizer.core.schema import SERVICE
+from optimizer.evaluation.metrics.forecasts import pinball_rows
+from optimizer.targets.dataset import ForecastTask, Samples
 
 FloatVector = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ def service_average_precisions(
     """Return the average precision inside each service, shape ``(n_services,)``.
 
     NaN for a service without positives or without negatives. The same definition as
-    :func:`optimizer.evaluation.event_metrics.average_precision`, for all services in one sort.
+    :func:`optimizer.evaluation.metrics.events.average_precision`, for all services in one sort.
     """
     out = np.full(n_services, np.nan)
     if len(y_true) == 0:

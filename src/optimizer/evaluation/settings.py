@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.durations import count_steps, parse_duration
-from optimizer.errors import ConfigError
+from optimizer.core.durations import count_steps, parse_duration
+from optimizer.core.errors import ConfigError
 from optimizer.evaluation.alarms import lead_steps
 from optimizer.evaluation.calibration import Calibrator
-from optimizer.evaluation.service_rate import service_rates
 from optimizer.evaluation.threshold import choose_threshold
-from optimizer.samples import Samples
+from optimizer.models.baselines.service_rates import service_rates
+from optimizer.targets.dataset import Samples
 
 
 class Evaluation:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from optimizer.core.panel import FloatArray, IntArray
 from optimizer.features.base import Array
-from optimizer.features.panel import FloatArray, IntArray
 
 BUSY = 0.8
 

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.columns import LABELS, METRICS
-from optimizer.durations import count_steps, format_duration, parse_duration
-from optimizer.errors import ConfigError
-from optimizer.features.panel import FloatArray
+from optimizer.core.durations import count_steps, format_duration, parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import FloatArray
+from optimizer.core.schema import LABELS, METRICS
 from optimizer.features.table import ON_DEMAND_VIEW, FeatureSpec
 
 Array = NDArray[Any]
@@ -294,3 +294,8 @@ def divide(numerator: Array, denominator: Array, floor: float = EPSILON) -> Arra
     lower = np.maximum(denominator.astype(np.float32, copy=False), np.float32(floor))
     result: Array = np.divide(numerator.astype(np.float32, copy=False), lower, out=lower)
     return result
+
+
+RESOLVED = 30
+"""Half-lives that its value is made of: after a gap of ten, the longest that it outlives, what is
+left out weighs less than a millionth of the rest."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.columns import CLUSTER, SERVICE, TIMESTAMP
-from optimizer.errors import SchemaError
+from optimizer.core.errors import SchemaError
+from optimizer.core.panel import BoolArray, FloatArray, IntArray, Panel, carry_forward
+from optimizer.core.schema import CLUSTER, SERVICE, TIMESTAMP
 from optimizer.features.base import Layout
-from optimizer.features.panel import BoolArray, FloatArray, IntArray, Panel, carry_forward
 
 SLACK = 8
 """A buffer holds an eighth more steps than it keeps, so that it is moved up but rarely."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optimizer.errors import ConfigError, InsufficientHistoryError
+from optimizer.core.errors import ConfigError, InsufficientHistoryError
+from optimizer.core.panel import FloatArray, Panel
 from optimizer.features.base import Derived, Feature, FeatureGroup, Layout
-from optimizer.features.batch import PanelBlock
-from optimizer.features.panel import FloatArray, Panel
+from optimizer.features.panel_block import PanelBlock
 from optimizer.features.table import FeatureSpec, FeatureTable
 
 logger = logging.getLogger(__name__)

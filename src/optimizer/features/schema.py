@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from optimizer.config import build
-from optimizer.durations import format_duration
+from optimizer.core.config import build
+from optimizer.core.durations import format_duration
 from optimizer.features.base import Derived, FeatureGroup, Layout
 from optimizer.features.engine import plan_features
 from optimizer.features.table import FeatureSpec

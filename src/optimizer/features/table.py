@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.features.panel import FloatArray, IntArray
+from optimizer.core.panel import FloatArray, IntArray
 
 ON_DEMAND_VIEW = "interaction_features"
 """The view of all features that are derived from stored ones at the time of reading."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from optimizer.features.panel import FloatArray
-from optimizer.imbalance.base import ImbalanceStrategy
-from optimizer.models.watch import Watch
-from optimizer.samples import EventTask, ForecastTask, Samples
+from optimizer.core.panel import FloatArray
+from optimizer.models.callbacks import Watch
+from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.targets.dataset import EventTask, ForecastTask, Samples
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.columns import METRICS, SERVICE, metrics_of
-from optimizer.quality.rules import (
+from optimizer.core.schema import METRICS, SERVICE, metrics_of
+from optimizer.quality.quarantine import (
     Codes,
     RowSplit,
     clock_of,

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from optimizer.columns import (
+from optimizer.core.durations import parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.schema import (
     CLUSTER,
     PERCENT_SUSPECTED_ABOVE,
     SERVICE,
@@ -17,11 +19,9 @@ from optimizer.columns import (
     check_frame,
     metrics_of,
 )
-from optimizer.durations import parse_duration
-from optimizer.errors import ConfigError
 from optimizer.quality.derive import describe_fleet, describe_schema, describe_services
+from optimizer.quality.quarantine import RowSplit, split_rows, values_of
 from optimizer.quality.report import Check, QualityReport, Severity
-from optimizer.quality.rules import RowSplit, split_rows, values_of
 from optimizer.quality.runner import SuiteRun, run_suite
 from optimizer.quality.spec import SEVERITIES, Limits
 from optimizer.quality.suite import build_suite
@@ -112,7 +112,7 @@ class TelemetryGuard:
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the rows kept and the rows quarantined, these with their ``reason``.
 
-        See :func:`optimizer.quality.rules.split_rows` for the rules.
+        See :func:`optimizer.quality.quarantine.split_rows` for the rules.
         """
         found = split_rows(frame, step)
         return found.kept, found.quarantined

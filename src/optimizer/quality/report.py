@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from optimizer.errors import DataQualityError
+from optimizer.core.errors import DataQualityError
 
 Severity = Literal["error", "warning"]
 Observed = float | str | None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optimizer.columns import SERVICE
+from optimizer.core.schema import SERVICE
 from optimizer.quality.report import Check, Observed, Severity
 from optimizer.quality.spec import Expectation
 

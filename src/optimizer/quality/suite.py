@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from optimizer.columns import CLUSTER, CPU, IDS, MEMORY, METRICS, REQUIRED, SERVICE, TIMESTAMP
-from optimizer.durations import format_duration
+from optimizer.core.durations import format_duration
+from optimizer.core.schema import CLUSTER, CPU, IDS, MEMORY, METRICS, REQUIRED, SERVICE, TIMESTAMP
 from optimizer.quality.spec import SEVERITIES, Expectation, Limits
 
 NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
-from optimizer.features.panel import BoolArray, FloatArray, Panel
-from optimizer.samples import Task
+from optimizer.core.panel import BoolArray, FloatArray, Panel
+from optimizer.targets.dataset import Task
 
 if TYPE_CHECKING:
-    from optimizer.rightsizing.surface_trained import Cases
+    pass
 
 Kind = Literal["event", "forecast", "exceedance"]
 """Who learns it and how: see ``flows/train.py``."""
@@ -82,17 +82,4 @@ class RowTarget(Target, Protocol):
         ConfigError
             The telemetry lacks the metric.
         """
-        ...
-
-
-@runtime_checkable
-class ShareBaseline(Protocol):
-    """Says how often levels will be exceeded without being a surface."""
-
-    def fit(self, cases: Cases) -> ShareBaseline:
-        """Learn from intervals that have ended."""
-        ...
-
-    def exceedance(self, cases: Cases) -> FloatArray:
-        """Return a share in (0, 1) per level, shape as the levels; outcomes are not read."""
         ...

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optimizer.columns import CPU, MEMORY
-from optimizer.durations import count_steps, format_duration, parse_duration
-from optimizer.errors import ConfigError
+from optimizer.core.durations import count_steps, format_duration, parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.schema import CPU, MEMORY
 from optimizer.features.base import Array
 
 PREDICTABLE = (CPU, MEMORY)

@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from optimizer.columns import CPU, SCALE_EVENT
-from optimizer.durations import parse_duration
-from optimizer.errors import ConfigError
-from optimizer.features.panel import BoolArray, Panel
-from optimizer.samples import EventTask
+from optimizer.core.durations import parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import BoolArray, Panel
+from optimizer.core.schema import CPU, SCALE_EVENT
 from optimizer.targets.base import Labels
+from optimizer.targets.dataset import EventTask
 from optimizer.targets.horizons import check_metric, count_ahead, resolve_horizon
 
 SOURCES = ("auto", "column", "rule")

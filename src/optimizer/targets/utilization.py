@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from optimizer.columns import CPU
-from optimizer.durations import parse_duration
-from optimizer.errors import ConfigError
-from optimizer.features.panel import Panel
-from optimizer.samples import ForecastTask
+from optimizer.core.durations import parse_duration
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import Panel
+from optimizer.core.schema import CPU
 from optimizer.targets.base import Labels
+from optimizer.targets.dataset import ForecastTask
 from optimizer.targets.horizons import check_metric, resolve_horizon
 
 

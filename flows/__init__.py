@@ -1,0 +1,1 @@
+"""Prefect flows and the commands that start them; what they compute is in the library."""

@@ -1,0 +1,74 @@
+"""One way for constructors to refuse a value outside its range."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+
+from optimizer.core.errors import ConfigError
+
+
+def require_between(
+    key: str,
+    value: float,
+    low: float,
+    high: float = inf,
+    *,
+    fix: float,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise unless the value lies in the range.
+
+    Parameters
+    ----------
+    key : str
+        Configuration key, for example ``"model.learning_rate"``.
+    value : float
+        The value given.
+    low, high : float
+        Ends of the range.
+    fix : float
+        A value that works, for the message.
+    open_low, open_high : bool
+        Exclude that end of the range.
+
+    Raises
+    ------
+    ConfigError
+        The value is not a number in the range.
+    """
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    above = known and (value > low if open_low else value >= low)
+    below = known and (value < high if open_high or high == inf else value <= high)
+    if not (above and below):
+        ends = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        at_least = f"{'above' if open_low else 'at least'} {low:g}"
+        raise ConfigError(
+            key,
+            seen=repr(value),
+            allowed=at_least if high == inf else f"a number in {ends}",
+            fix=f"set {key}={fix:g}",
+        )
+
+
+def require_count(key: str, value: int, low: int, *, fix: int) -> None:
+    """Raise a ConfigError unless the value is a whole number of at least ``low``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ConfigError(
+            key,
+            seen=repr(value),
+            allowed=f"a whole number of at least {low}",
+            fix=f"set {key}={fix}",
+        )
+
+
+def require_choice(key: str, value: str, choices: Collection[str]) -> None:
+    """Raise a ConfigError unless the value is one of the choices."""
+    if value not in choices:
+        raise ConfigError(
+            key,
+            seen=repr(value),
+            allowed=", ".join(choices),
+            fix=f"set {key}={next(iter(choices))}",
+        )

@@ -1,0 +1,49 @@
+"""What the policies that ask an exceedance surface share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.decisions.policies.base import Rule
+from optimizer.demand.usage import Usage
+from optimizer.models.exceedance.forecast import Forecast, Surface
+from optimizer.models.exceedance.rolling import ROLLING
+
+
+class SurfacePolicy(Rule):
+    """A policy whose requests come from an exceedance surface.
+
+    Parameters
+    ----------
+    knob : str
+        Name of the argument that trades cost against risk.
+    value : float
+        The configured one.
+    frontier : sequence of float
+        Values that span its frontier.
+    surface : Surface, optional
+        The surface to ask; by default one of the resource that is refitted in the replay.
+    """
+
+    learns: ClassVar[bool] = True
+
+    def __init__(
+        self, knob: str, value: float, frontier: Sequence[float], surface: Surface | None
+    ) -> None:
+        super().__init__(knob, value, frontier, None)
+        self._surface = surface
+
+    def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the surface of the interval after each cutoff."""
+        return (self._surface or ROLLING[usage.resource]).forecast(usage, cutoffs)
+
+    def using(self, surface: Surface) -> Self:
+        """Return the same policy, asking another surface."""
+        other = copy(self)
+        other._surface = surface
+        return other

@@ -1,0 +1,178 @@
+"""KEDA objects that scale by the clock: windows of replicas, from an hourly profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.errors import SchemaError
+from optimizer.delivery.patches.kubernetes import origin
+from optimizer.delivery.patches.settings import PatchSettings
+
+TIMEZONE: Final = "Etc/UTC"
+DAY, WEEK = 24, 168
+
+
+@dataclass(frozen=True)
+class ReplicaProfile:
+    """How many replicas each service wants at each hour.
+
+    Parameters
+    ----------
+    services : tuple of str
+        Service ids, shape ``(n_services,)``.
+    replicas : numpy.ndarray
+        int64, shape ``(n_services, 24, 2)``, at least 0: hour ``h`` is from ``h:00`` to
+        ``h+1:00`` UTC; the last axis is Monday to Friday, then Saturday and Sunday.
+
+    Raises
+    ------
+    SchemaError
+        The shape differs, a value is no whole number of at least 0, or a service is there twice.
+    """
+
+    services: tuple[str, ...]
+    replicas: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.services), DAY, 2)
+        if self.replicas.shape != shape:
+            raise _bad("shape", self.replicas.shape, f"{shape}: services, hours, weekday or not")
+        if not np.issubdtype(self.replicas.dtype, np.integer):
+            raise _bad("dtype", self.replicas.dtype, "whole numbers")
+        if (self.replicas < 0).any():
+            raise _bad("value", int(self.replicas.min()), "at least 0")
+        if len(set(self.services)) < len(self.services):
+            raise _bad("services", ", ".join(self.services), "every service once")
+
+
+@dataclass(frozen=True)
+class CronWindow:
+    """Replicas from one cron time to another, ``minute hour day month weekday`` (Sunday is 0)."""
+
+    start: str
+    end: str
+    replicas: int
+
+
+def schedule_hints(replicas: NDArray[np.int64]) -> tuple[CronWindow, ...]:
+    """Return the windows in which a service wants more replicas than at its quietest hour.
+
+    Parameters
+    ----------
+    replicas : numpy.ndarray
+        One service's profile, shape ``(24, 2)``: hours, and weekday or weekend.
+
+    Returns
+    -------
+    tuple of CronWindow
+        Hours of the same replicas are one window, over midnight too; windows that repeat on
+        several days are one with a list of days. Disjoint; none if all hours are the same.
+
+    Notes
+    -----
+    KEDA's cron trigger is active while the next ``end`` comes before the next ``start``. Each
+    window repeats with the same hour and length, so starts and ends alternate. Between windows
+    the least replicas apply, as ``minReplicaCount``.
+
+    References
+    ----------
+    kedacore/keda, ``pkg/scalers/cron_scaler.go``; robfig/cron v3, weekdays 0 to 6.
+    """
+    week = np.concatenate([np.tile(replicas[:, 0], 5), np.tile(replicas[:, 1], 2)])
+    starts = np.flatnonzero(week != np.roll(week, 1))
+    lengths = (np.roll(starts, -1) - starts) % WEEK
+    repeats: dict[tuple[int, int, int], list[int]] = {}
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        if week[start] > week.min():
+            key = (start % DAY, length, int(week[start]))
+            repeats.setdefault(key, []).append(start)
+    return tuple(
+        CronWindow(_cron(begins), _cron([begin + length for begin in begins]), count)
+        for (_, length, count), begins in sorted(repeats.items())
+    )
+
+
+def scaled_object(
+    service_id: str, name: str, replicas: NDArray[np.int64], settings: PatchSettings
+) -> dict[str, Any] | None:
+    """Return the ScaledObject of a service, or None if it wants the same replicas at all hours.
+
+    Parameters
+    ----------
+    service_id, name : str
+        Id and Kubernetes name.
+    replicas : numpy.ndarray
+        Its profile, shape ``(24, 2)``.
+    settings : PatchSettings
+        Kind, namespace and API version.
+
+    Notes
+    -----
+    KEDA makes a HorizontalPodAutoscaler of it: a workload that has one keeps that and takes the
+    triggers over by hand.
+
+    References
+    ----------
+    KEDA documentation, "ScaledObject specification" and "Cron".
+    """
+    windows = schedule_hints(replicas)
+    if not windows:
+        return None
+    return {
+        "apiVersion": settings.keda_api_version,
+        "kind": "ScaledObject",
+        "metadata": {
+            "name": name,
+            "namespace": settings.namespace,
+            "annotations": origin(service_id, name),
+        },
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": settings.workload_api_version,
+                "kind": settings.kind,
+                "name": name,
+            },
+            "minReplicaCount": int(replicas.min()),
+            "maxReplicaCount": int(replicas.max()),
+            "triggers": [_trigger(window) for window in windows],
+        },
+    }
+
+
+def _trigger(window: CronWindow) -> dict[str, Any]:
+    return {
+        "type": "cron",
+        "metadata": {
+            "timezone": TIMEZONE,
+            "start": window.start,
+            "end": window.end,
+            "desiredReplicas": str(window.replicas),
+        },
+    }
+
+
+def _cron(hours: list[int]) -> str:
+    """Return the cron time of hours of the week from Monday 0:00, all at one hour of the day."""
+    days = sorted({(hour // DAY + 1) % 7 for hour in hours})
+    return f"0 {hours[0] % DAY} * * {_days(days)}"
+
+
+def _days(days: list[int]) -> str:
+    if len(days) == 7:
+        return "*"
+    if len(days) > 2 and days[-1] - days[0] == len(days) - 1:
+        return f"{days[0]}-{days[-1]}"
+    return ",".join(map(str, days))
+
+
+def _bad(what: str, seen: object, allowed: str) -> SchemaError:
+    return SchemaError(
+        f"replica profile: {what}",
+        seen=seen,
+        allowed=allowed,
+        fix="pass whole replicas of shape (services, 24, 2)",
+    )

@@ -1,0 +1,84 @@
+"""Logistic regression on eight features: what a linear model makes of the past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.core.panel import FloatArray
+from optimizer.core.validation import require_between
+from optimizer.models.base import Runtime, TrainingLog
+from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.models.imbalance.sampling import require_positives
+from optimizer.models.lookback import EIGHT, eight_features
+from optimizer.targets.dataset import EventTask, Samples
+
+
+class Logistic:
+    """Standardised logistic regression on eight features of the metric.
+
+    Parameters
+    ----------
+    C : float
+        Inverse of the L2 penalty, above 0.
+
+    Notes
+    -----
+    The features (see :func:`optimizer.models.lookback.eight_features`) come from the panel, so the
+    baseline is the same whatever features are configured. Gaps are imputed by the training
+    fold's median. Weights and resampling are honoured; a focal loss is not its loss, and it
+    keeps the log loss.
+    """
+
+    def __init__(self, C: float = 1.0) -> None:
+        require_between("model.C", C, 0.0, fix=1.0, open_low=True)
+        self.C = float(C)
+        self._model: Any = None
+        self._metric = ""
+
+    def fit_events(
+        self,
+        train: Samples,
+        valid: Samples,
+        task: EventTask,
+        imbalance: ImbalanceStrategy,
+        runtime: Runtime,
+    ) -> TrainingLog:
+        """Fit on the training rows; validation is not used."""
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        self._metric = task.metric
+        require_positives(train.y, 1)
+        X, y, line = self._matrix(train), train.y, ""
+        if imbalance.resamples:
+            X, y, line = imbalance.resample(X, y, runtime.seed)
+        solver = LogisticRegression(C=self.C, solver="newton-cholesky", random_state=runtime.seed)
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+        self._model = make_pipeline(imputer, StandardScaler(), solver)
+        with threadpool_limits(runtime.threads):
+            self._model.fit(
+                X, y > 0.5, logisticregression__sample_weight=imbalance.sample_weight(y)
+            )
+        notes = [line] if line else []
+        if imbalance.loss is not None:
+            notes.append("logistic keeps the log loss: it has no focal loss")
+        return TrainingLog(notes=tuple(notes))
+
+    def score_events(self, samples: Samples) -> FloatArray:
+        """Return the probability of an event per row, shape ``(n,)``."""
+        score: FloatArray = self._model.predict_proba(self._matrix(samples))[:, 1]
+        return score.astype(np.float32)
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of the absolute standardised coefficients."""
+        size = np.abs(self._model[-1].coef_[0])
+        share = size / size.sum() if size.sum() > 0.0 else np.full(len(size), 1.0 / len(size))
+        return dict(zip(EIGHT, share.tolist(), strict=True))
+
+    def _matrix(self, samples: Samples) -> FloatArray:
+        return eight_features(samples.panel, self._metric, samples.service, samples.step)

@@ -1,0 +1,98 @@
+"""What the coming interval may bring: calibrated probabilities of steps and peaks above a level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.panel import FloatArray
+from optimizer.models.conformal.tail_scores import interpolate
+
+BOUNDS = (0.95, 0.05)
+"""Probabilities that the peak exceeds lower_bound and upper_bound."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Calibrated probabilities at levels from 0 to far above the cap.
+
+    Parameters
+    ----------
+    levels : numpy.ndarray
+        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_levels)``, in the
+        resource's unit; the first is 0.
+    exceedance : numpy.ndarray
+        float32, same shape, in [0, 1], non-increasing along the last axis: P(a step of the
+        interval uses more than the level). NaN where nothing is known.
+    peak_exceedance : numpy.ndarray
+        float32, same shape: P(the interval's maximum is above the level).
+    """
+
+    levels: FloatArray
+    exceedance: FloatArray
+    peak_exceedance: FloatArray
+
+    def part(self, which: slice | NDArray[np.bool_]) -> Outlook:
+        """Return the outlook of some of the cutoffs."""
+        return Outlook(self.levels[which], self.exceedance[which], self.peak_exceedance[which])
+
+    def risk(self, requests: FloatArray, *, peaks: bool = False) -> FloatArray:
+        """Return P(a step uses more than the request), or P(the interval's peak does).
+
+        Parameters
+        ----------
+        requests : numpy.ndarray
+            Shape ``(n_cutoffs, n_services)``.
+        peaks : bool
+            Of peaks: what matters where one step above kills.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, same shape, in [0, 1]; NaN where nothing is known.
+        """
+        falling = self.peak_exceedance if peaks else self.exceedance
+        return interpolate(requests[..., None], self.levels, falling)[..., 0]
+
+    def levels_at(self, shares: tuple[float, ...], *, peaks: bool = False) -> FloatArray:
+        """Return the levels that steps, or peaks, exceed with given probabilities.
+
+        Parameters
+        ----------
+        shares : tuple of float
+            In (0, 1).
+        peaks : bool
+            Of peaks: what matters where one step above kills.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n_shares, n_cutoffs, n_services)``; NaN where nothing is known.
+        """
+        return invert(self.levels, self.peak_exceedance if peaks else self.exceedance, shares)
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return P5 and P95 of the interval's peak, shape ``(n_cutoffs, n_services)`` each."""
+        lower, upper = invert(self.levels, self.peak_exceedance, BOUNDS)
+        return lower, upper
+
+
+def invert(levels: FloatArray, falling: FloatArray, shares: tuple[float, ...]) -> FloatArray:
+    """Return the levels at which a falling probability passes each share.
+
+    Parameters
+    ----------
+    levels, falling : numpy.ndarray
+        Shape ``(…, n_levels)``; levels ascend, probabilities do not.
+    shares : tuple of float
+        In (0, 1).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n_shares, …)``; NaN where a level or probability is.
+    """
+    wanted = np.broadcast_to(-np.asarray(shares, np.float32), (*levels.shape[:-1], len(shares)))
+    return np.moveaxis(interpolate(wanted, -falling, levels), -1, 0)

@@ -1,0 +1,53 @@
+"""What an exceedance surface answers: how likely usage exceeds each of many levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.panel import FloatArray
+from optimizer.demand.usage import Usage
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The surface at candidate levels, for every cutoff and service.
+
+    Parameters
+    ----------
+    cutoffs : numpy.ndarray
+        int64, ascending, shape ``(n_cutoffs,)``: those of the calibration period, then those
+        that were asked for.
+    start : int
+        Number of cutoffs of the calibration period.
+    interval : int
+        Steps that a request holds.
+    levels : numpy.ndarray
+        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_levels)``, from
+        the floor to the cap.
+    exceedance : numpy.ndarray
+        float32, same shape, non-increasing along the last axis; NaN where nothing is known.
+    honest : int
+        Number of oldest cutoffs whose outcomes the model has learned from: no calibration may.
+    peaks : bool
+        Whether the exceedance is that of an interval's peak, not of its steps.
+    """
+
+    cutoffs: NDArray[np.int64]
+    start: int
+    interval: int
+    levels: FloatArray
+    exceedance: FloatArray
+    honest: int = 0
+    peaks: bool = False
+
+
+class Surface(Protocol):
+    """Forecasts how likely usage exceeds any level: refitted in a replay, or fitted once."""
+
+    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the surface of the interval after each cutoff."""
+        ...

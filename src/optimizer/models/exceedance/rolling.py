@@ -1,0 +1,238 @@
+"""The exceedance surface through a replay: refitted on a schedule, asked at every cutoff."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.durations import count_steps, parse_duration
+from optimizer.core.errors import InsufficientHistoryError
+from optimizer.core.panel import FloatArray
+from optimizer.demand.history import observed_before
+from optimizer.demand.usage import CPU, MEMORY, Usage
+from optimizer.models.exceedance.features import SurfaceTable, describe
+from optimizer.models.exceedance.forecast import Forecast
+from optimizer.models.exceedance.recalibration import Recalibration
+from optimizer.models.exceedance.rows import request_bounds
+from optimizer.models.exceedance.surface import ExceedanceSurface
+
+_memo: dict[str, Forecast] = {}
+"""The newest forecast, by its content: sweeps over one usage share it."""
+
+
+@dataclass(frozen=True)
+class RollingSurface:
+    """Settings of the surface in a replay.
+
+    Parameters
+    ----------
+    refit : str
+        How long a model serves.
+    least_history : str
+        How much past a service must have for a forecast, and an interval to be learned from.
+    interval : str
+        How long a request holds, where only one cutoff is asked for.
+    calibration : str
+        Period before the first cutoff that is forecast as well, by models that do not know it:
+        its outcomes tell how honest the surface is.
+    per_interval : int
+        Intervals to learn from begin so many times per interval.
+    levels : int
+        Candidate levels per service, besides its references.
+    seed, threads : int
+        Of the fits.
+    surface : dict
+        Arguments of :class:`~optimizer.models.exceedance.surface.ExceedanceSurface`.
+    recalibration : Recalibration, optional
+        Corrects each service's forecast by its latest outcomes; None: the model's own word.
+    """
+
+    refit: str = "7d"
+    least_history: str = "1d"
+    interval: str = "6h"
+    calibration: str = "7d"
+    per_interval: int = 2
+    levels: int = 44
+    seed: int = 0
+    threads: int = 1
+    surface: dict[str, Any] = field(default_factory=dict)
+    recalibration: Recalibration | None = field(default_factory=Recalibration)
+
+    def held(self, usage: Usage, cutoffs: NDArray[np.int64]) -> int:
+        """Return how many steps a request holds: the usual distance of the cutoffs."""
+        if len(cutoffs) > 1:
+            return int(np.median(np.diff(cutoffs)))
+        return count_steps(parse_duration(self.interval, "policy.interval"), usage.step)
+
+    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        """Return the surface of the interval after each cutoff.
+
+        Parameters
+        ----------
+        usage : Usage
+            A cutoff uses what lies before it: features of its own past, and a model of
+            intervals that ended no later than the refit that serves it.
+        cutoffs : numpy.ndarray
+            int64, ascending.
+        """
+        key = _digest(repr(self), usage, cutoffs)
+        found = _memo.get(key)
+        if found is None:
+            found = self._forecast(usage, cutoffs)
+            _memo.clear()
+            _memo[key] = found
+        return found
+
+    def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+        interval = self.held(usage, cutoffs)
+        before = self.calibration_cutoffs(usage, int(cutoffs[0]), interval)
+        asked = np.concatenate([before, cutoffs])
+        lessons = self.lessons(usage, asked, interval)
+        model = ExceedanceSurface(**self.surface)
+        table = describe(usage, np.union1d(lessons, asked), interval, calendar=model.calendar)
+        levels = self.candidates(usage, table.part(asked), model.floor)
+        exceedance = np.full(levels.shape, np.nan, dtype=np.float32)
+        if len(lessons):
+            taught = table.part(lessons)
+            rows = model.rows(usage, taught, interval, self.seed)
+            for first, last in self._periods(usage, asked, int(cutoffs[0])):
+                some, known = slice(first, last), lessons + interval <= asked[first]
+                with suppress(InsufficientHistoryError):  # then nothing is known yet
+                    past = taught.part(lessons[known]), rows.part(known)
+                    model.fit(*past, self.seed, self.threads)
+                    coming = table.part(asked[some])
+                    exceedance[some] = model.exceedance(usage, coming, levels[some])
+        exceedance[self.young(usage, asked)] = np.nan
+        peaks = model.outcome == "peak"
+        raw = Forecast(asked, len(before), interval, levels, exceedance, peaks=peaks)
+        return replace(raw, exceedance=multiply(exceedance, self.factors(usage, raw)))
+
+    def candidates(self, usage: Usage, table: SurfaceTable, floor: float) -> FloatArray:
+        """Return the levels that a table's cutoffs are asked at: :func:`candidate_levels`."""
+        bounds = request_bounds(usage, table.cutoffs, floor)
+        return candidate_levels(table.references, bounds, self.levels)
+
+    def factors(self, usage: Usage, raw: Forecast, since: int = 0) -> FloatArray:
+        """Return what the recalibration multiplies the model's own word with.
+
+        Parameters
+        ----------
+        usage : Usage
+            A cutoff uses outcomes of intervals that ended by then.
+        raw : Forecast
+            Before recalibration.
+        since : int
+            Number of oldest cutoffs that are left alone, and teach nothing.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n_cutoffs, n_services, 1)``; 1 without a recalibration.
+        """
+        out = np.ones((*raw.levels.shape[:2], 1), dtype=np.float32)
+        if self.recalibration and since < len(raw.cutoffs):
+            out[since:] = self.recalibration.factors(
+                usage, raw.cutoffs[since:], raw.interval, raw.levels[since:], raw.exceedance[since:]
+            )
+        return out
+
+    def calibration_cutoffs(self, usage: Usage, first: int, interval: int) -> NDArray[np.int64]:
+        """Return the cutoffs of the calibration period, as far as there is history for it."""
+        period = count_steps(parse_duration(self.calibration, "policy.calibration"), usage.step)
+        number = min(period, max(0, first - self.least(usage) - interval)) // interval
+        return first - interval * np.arange(number, 0, -1, dtype=np.int64)
+
+    def least(self, usage: Usage) -> int:
+        """Return how many steps of past a service must have."""
+        least = parse_duration(self.least_history, "policy.least_history")
+        return count_steps(least, usage.step)
+
+    def young(self, usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return who has too little past for a forecast, shape ``(n_cutoffs, n_services)``."""
+        young: NDArray[np.bool_] = observed_before(usage.values, cutoffs) < self.least(usage)
+        return young
+
+    def lessons(self, usage: Usage, cutoffs: NDArray[np.int64], interval: int) -> NDArray[np.int64]:
+        """Return where the intervals to learn from begin: a lattice through the first cutoff.
+
+        The last one ends no later than the last cutoff.
+        """
+        spacing = max(1, interval // self.per_interval)
+        least, first = self.least(usage), int(cutoffs[0])
+        start = first - (first - least) // spacing * spacing
+        return np.arange(start, int(cutoffs[-1]) - interval + 1, spacing, dtype=np.int64)
+
+    def _periods(
+        self, usage: Usage, cutoffs: NDArray[np.int64], first: int
+    ) -> list[tuple[int, int]]:
+        """Return the ranges of cutoffs that one model serves; one begins at ``first``."""
+        served = count_steps(parse_duration(self.refit, "replay.refit"), usage.step)
+        number = (cutoffs - first) // served
+        starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
+        return list(zip(starts, [*starts[1:], len(cutoffs)], strict=True))
+
+
+ROLLING = {
+    CPU: RollingSurface(),
+    MEMORY: RollingSurface(surface={"outcome": "peak"}, recalibration=None),
+}
+"""Surface of a replay by resource: of memory the peak is learned, since one step above kills."""
+
+
+def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
+    """Return the exceedance with its odds multiplied; NaN stays NaN.
+
+    A small exceedance is multiplied as its odds are; one near 1 stays below it.
+    """
+    odds = exceedance * factors
+    return np.asarray(odds / (1.0 - exceedance + odds), dtype=np.float32)
+
+
+def candidate_levels(
+    references: FloatArray, bounds: tuple[float, FloatArray], number: int
+) -> FloatArray:
+    """Return levels to choose from: just above each reference, and a grid from floor to cap.
+
+    Three quarters of the grid are geometric between what a service usually needs and a bit
+    more than it ever had, the rest reaches from there to the cap.
+
+    Parameters
+    ----------
+    references : numpy.ndarray
+        Shape ``(n_cutoffs, n_services, n_references)``; NaN where unknown.
+    bounds : tuple
+        As :func:`~optimizer.models.exceedance.rows.request_bounds` returns them.
+    number : int
+        Levels of the grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_references +
+        number)``; the first is the floor and the last the cap.
+    """
+    floor, cap = bounds
+    references = np.where(np.isnan(references), cap[..., None], references)
+    low = np.clip(0.7 * np.min(references, axis=2), floor, cap)
+    high = np.clip(1.3 * np.max(references, axis=2), floor, cap)
+    tail = number // 4
+    grid = [
+        np.geomspace(low, high, number - tail - 1, axis=2),
+        np.geomspace(high, cap, tail + 1, axis=2)[..., 1:],
+        np.full((*cap.shape, 1), floor),
+        references * 1.001,
+    ]
+    levels = np.clip(np.concatenate(grid, axis=2), floor, cap[..., None])
+    return np.sort(levels.astype(np.float32), axis=2)
+
+
+def _digest(settings: str, usage: Usage, cutoffs: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(f"{settings} {usage.step} {usage.values.shape}".encode())
+    for part in (usage.values, usage.capacity, usage.timestamps, cutoffs):
+        digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,259 @@
+"""One model of how often a level will be exceeded, for every service and any level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.core.errors import InsufficientHistoryError
+from optimizer.core.panel import FloatArray
+from optimizer.core.validation import require_between, require_choice, require_count
+from optimizer.demand.usage import Usage
+from optimizer.models.exceedance.features import HALFLIVES, REFERENCES, SurfaceTable
+from optimizer.models.exceedance.rows import (
+    OUTCOMES,
+    LevelRows,
+    assemble,
+    draw_levels,
+    level_rows,
+    past_exceedance,
+    request_bounds,
+)
+
+LEAST_ROWS = 400
+"""Fewer rows than this teach nothing."""
+
+
+class ExceedanceSurface:
+    """P(a step of the coming interval uses more than a level | history): one global LightGBM.
+
+    The target is the share of exceeding steps (cross-entropy); the inputs are a service's
+    features, log(level ÷ each reference) and its own decayed past exceedance of the level. The
+    model is constrained to be non-increasing in the level.
+
+    Parameters
+    ----------
+    rounds, learning_rate, num_leaves, min_child_samples, feature_fraction, lambda_l2
+        As in LightGBM.
+    levels_per_row : int
+        Levels drawn around the references of each service and cutoff.
+    max_rows : int
+        Most rows of a fit, drawn at random.
+    floor : float
+        Least level, in the resource's unit.
+    calendar : bool
+        Whether the time of day and week are inputs: only where the clock is real.
+    outcome : str
+        ``"steps"``: P(a step uses more than the level). ``"peak"``: P(any step does), for memory,
+        where one step kills.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of its range; it is named ``surface.<setting>``.
+
+    References
+    ----------
+    Meinshausen, Quantile Regression Forests, JMLR 2006 (whole distributions from trees);
+    Rzadca et al., Autopilot, EuroSys 2020 (requests as minima of a cost).
+    """
+
+    def __init__(  # noqa: PLR0913 - the knobs of one library
+        self,
+        *,
+        rounds: int = 300,
+        learning_rate: float = 0.05,
+        num_leaves: int = 31,
+        min_child_samples: int = 100,
+        feature_fraction: float = 0.4,
+        lambda_l2: float = 5.0,
+        levels_per_row: int = 4,
+        max_rows: int = 60_000,
+        floor: float = 0.01,
+        calendar: bool = False,
+        outcome: str = "steps",
+    ) -> None:
+        for name, count, least, fix in (
+            ("rounds", rounds, 1, 300),
+            ("num_leaves", num_leaves, 2, 31),
+            ("min_child_samples", min_child_samples, 1, 100),
+            ("levels_per_row", levels_per_row, 1, 4),
+            ("max_rows", max_rows, LEAST_ROWS, 60_000),
+        ):
+            require_count(f"surface.{name}", count, least, fix=fix)
+        for name, share in (
+            ("learning_rate", learning_rate),
+            ("feature_fraction", feature_fraction),
+        ):
+            require_between(f"surface.{name}", share, 0.0, 1.0, fix=0.05, open_low=True)
+        require_between("surface.lambda_l2", lambda_l2, 0.0, fix=5.0)
+        require_choice("surface.outcome", outcome, OUTCOMES)
+        require_between("surface.floor", floor, 0.0, fix=0.01, open_low=True)
+        self.rounds = rounds
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.feature_fraction = feature_fraction
+        self.lambda_l2 = lambda_l2
+        self.levels_per_row = levels_per_row
+        self.max_rows = max_rows
+        self.floor = floor
+        self.calendar = calendar
+        self.outcome = outcome
+        self._threads = 1
+        self._booster: Any = None
+
+    def rows(self, usage: Usage, table: SurfaceTable, interval: int, seed: int) -> LevelRows:
+        """Return levels drawn for a table, and their outcomes."""
+        bounds = request_bounds(usage, table.cutoffs, self.floor)
+        levels = draw_levels(table, bounds, self.levels_per_row, seed)
+        return level_rows(usage, table, interval, levels, self.outcome)
+
+    def fit(
+        self, table: SurfaceTable, rows: LevelRows, seed: int = 0, threads: int = 1
+    ) -> ExceedanceSurface:
+        """Learn from intervals that have ended.
+
+        Parameters
+        ----------
+        table : SurfaceTable
+            Features where the intervals begin.
+        rows : LevelRows
+            Their levels and outcomes, from :meth:`rows`.
+        seed, threads : int
+            Of the draws and of LightGBM.
+
+        Raises
+        ------
+        InsufficientHistoryError
+            Fewer than 400 rows have an outcome.
+        """
+        import lightgbm as lgb
+
+        X, y = self._training(table, rows, seed)
+        data = lgb.Dataset(X, y, params={"verbosity": -1, "max_bin": 255})
+        self._threads = threads
+        self._booster = lgb.train(self._params(X.shape[1], seed, threads), data, self.rounds)
+        return self
+
+    def _training(
+        self, table: SurfaceTable, rows: LevelRows, seed: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return at most ``max_rows`` rows with an outcome."""
+        usable = np.isfinite(rows.outcome) & table.known[:, :, None]
+        found = np.flatnonzero(usable)
+        if len(found) < LEAST_ROWS:
+            raise InsufficientHistoryError(
+                "rightsizing.surface",
+                seen=f"{len(found)} rows with an outcome",
+                allowed=f"at least {LEAST_ROWS}",
+                fix="give more history, or shorten the interval that a request holds",
+            )
+        if len(found) > self.max_rows:
+            rng = np.random.default_rng(seed)
+            found = np.sort(rng.choice(found, self.max_rows, replace=False))
+        cutoff, service, level = np.unravel_index(found, rows.levels.shape)
+        X = assemble(
+            table.features[cutoff, service],
+            table.references[cutoff, service],
+            rows.levels[cutoff, service, level][:, None],
+            rows.past[cutoff, service, level][:, None],
+        )
+        return X, rows.outcome[cutoff, service, level]
+
+    def _params(self, width: int, seed: int, threads: int) -> dict[str, Any]:
+        falling, rising = len(REFERENCES), len(HALFLIVES)
+        return {
+            "objective": "cross_entropy",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.min_child_samples,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "lambda_l2": self.lambda_l2,
+            "monotone_constraints": [0] * (width - falling - rising)
+            + [-1] * falling
+            + [1] * rising,
+            "seed": seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": threads,
+            "verbosity": -1,
+        }
+
+    def exceedance(self, usage: Usage, table: SurfaceTable, levels: FloatArray) -> FloatArray:
+        """Return P(a step of the interval after each cutoff uses more than each level).
+
+        Parameters
+        ----------
+        usage : Usage
+            A cutoff reads ``usage.values[:, :cutoff]`` only.
+        table : SurfaceTable
+            Features at the cutoffs to ask for.
+        levels : numpy.ndarray
+            float32, positive, in the resource's unit, ascending along the last axis, shape
+            ``(n_cutoffs, n_services, n_levels)``.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape as ``levels``, in [0, 1], non-increasing along the last axis; NaN for
+            a service without history.
+        """
+        out = np.empty(levels.shape, dtype=np.float32)
+        for i, cutoff in enumerate(table.cutoffs.tolist()):
+            past = past_exceedance(usage, cutoff, levels[i])
+            X = assemble(table.features[i], table.references[i], levels[i], past)
+            share = self._booster.predict(X, num_threads=self._threads).reshape(levels.shape[1:])
+            out[i] = np.where(table.known[i][:, None], share, np.nan)
+        return np.minimum.accumulate(out, axis=2)
+
+    def contributions(
+        self, usage: Usage, table: SurfaceTable, levels: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the inputs at one level per service, and what each adds to the log-odds.
+
+        Parameters
+        ----------
+        usage : Usage
+            As of :meth:`exceedance`.
+        table : SurfaceTable
+            Features of one cutoff.
+        levels : numpy.ndarray
+            Shape ``(n_services,)``.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Inputs and their SHAP values, shape ``(n_services, n_inputs)`` each.
+        """
+        wide = levels[:, None]
+        past = past_exceedance(usage, int(table.cutoffs[0]), wide)
+        X = assemble(table.features[0], table.references[0], wide, past)
+        shap = self._booster.predict(X, pred_contrib=True, num_threads=self._threads)
+        return X, np.asarray(shap[:, :-1], dtype=np.float32)
+
+
+def expected_shortfall(levels: FloatArray, exceedance: FloatArray) -> FloatArray:
+    """Return E(usage - level)⁺ as the integral of the exceedance above each level.
+
+    Trapezoids between the levels; nothing beyond the last one, the cap. A jump is exact where
+    its level is given twice, with the exceedance before and after.
+
+    Parameters
+    ----------
+    levels, exceedance : numpy.ndarray
+        Same shape, ascending and non-increasing along the last axis.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, same shape, in the unit of the levels, 0 at the last.
+    """
+    middle = 0.5 * (exceedance[..., 1:] + exceedance[..., :-1])
+    parts = np.diff(levels, axis=-1) * middle
+    out = np.zeros(levels.shape, dtype=np.float32)
+    out[..., :-1] = np.cumsum(parts[..., ::-1], axis=-1)[..., ::-1]
+    return out

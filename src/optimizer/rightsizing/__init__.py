@@ -1,1 +1,0 @@
-"""Right-sizing: policies that request resources, and the replay that proves them."""

@@ -1,1 +1,0 @@
-"""Hyperparameter search: spaces, studies, trials on validation folds, pictures."""

@@ -1,0 +1,115 @@
+"""What models are fitted on: rows of one fold with their labels, and the task they serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optimizer.core.panel import FloatArray, IntArray, Panel
+from optimizer.features.table import FeatureTable
+
+
+@dataclass(frozen=True)
+class EventTask:
+    """An event task: will the service need scaling within the horizon.
+
+    Parameters
+    ----------
+    metric : str
+        The metric held against the ceiling.
+    ceiling : float
+        Fraction of capacity.
+    horizon : pandas.Timedelta
+        The label at t looks at the steps in ``(t, t + horizon]``.
+    horizon_steps : int
+        The horizon in steps.
+    """
+
+    metric: str
+    ceiling: float
+    horizon: pd.Timedelta
+    horizon_steps: int
+
+
+@dataclass(frozen=True)
+class ForecastTask:
+    """A forecast task: the metric at ``t + horizon``, as quantiles.
+
+    Parameters
+    ----------
+    metric : str
+        The metric to forecast.
+    horizons : tuple of pandas.Timedelta
+        Distances into the future.
+    horizon_steps : tuple of int
+        The same in steps.
+    quantiles : tuple of float
+        Levels in (0, 1), ascending, 0.5 among them.
+    """
+
+    metric: str
+    horizons: tuple[pd.Timedelta, ...]
+    horizon_steps: tuple[int, ...]
+    quantiles: tuple[float, ...]
+
+
+Task = EventTask | ForecastTask
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of one fold, as views on the panel and the feature table: nothing is copied.
+
+    Parameters
+    ----------
+    panel : Panel
+        Telemetry; a model may read steps ``<= step`` of a row and no others.
+    table : FeatureTable
+        Features of all present rows of the panel.
+    rows : numpy.ndarray
+        int64, shape ``(n,)``: rows of the table, ascending.
+    y : numpy.ndarray
+        Events: float32, shape ``(n,)``, 0 or 1. Forecasts: float32, shape ``(n, n_horizons)``,
+        NaN where the future was not observed.
+    """
+
+    panel: Panel
+    table: FeatureTable
+    rows: NDArray[np.int64]
+    y: FloatArray
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    @property
+    def service(self) -> IntArray:
+        """Service index of each row in the panel, shape ``(n,)``."""
+        index: IntArray = self.table.service[self.rows]
+        return index
+
+    @property
+    def step(self) -> IntArray:
+        """Step index of each row in the panel, shape ``(n,)``: the moment of prediction."""
+        index: IntArray = self.table.step[self.rows]
+        return index
+
+    @property
+    def timestamps(self) -> NDArray[np.datetime64]:
+        """Moment of prediction of each row, datetime64[us] UTC, shape ``(n,)``."""
+        return self.panel.timestamps[self.step]
+
+    def matrix(self, names: tuple[str, ...] | None = None) -> FloatArray:
+        """Return the features, float32, shape ``(n, n_features)``, Fortran order, a copy."""
+        return self.table.take(self.rows, names)
+
+    def current(self, metric: str) -> FloatArray:
+        """Return the metric at the moment of prediction, shape ``(n,)``, NaN in a gap."""
+        return self.panel.at(metric, self.service, self.step)
+
+    def select(self, mask: NDArray[np.bool_]) -> Samples:
+        """Return the rows where the mask, shape ``(n,)``, holds."""
+        return replace(self, rows=self.rows[mask], y=self.y[mask])

@@ -1,1 +1,0 @@
-"""Telemetry sources: each yields the canonical long frame."""

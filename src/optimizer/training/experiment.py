@@ -1,0 +1,206 @@
+"""An experiment: the components of a configuration, and the rows they are applied to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.core.config import build
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.core.errors import ConfigError
+from optimizer.core.panel import Panel
+from optimizer.core.validation import require_count
+from optimizer.evaluation.settings import Evaluation
+from optimizer.features.engine import check_history
+from optimizer.features.table import FeatureTable
+from optimizer.models.base import Runtime
+from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.sources.base import TelemetrySource
+from optimizer.targets.base import Labels, RowTarget, Target
+from optimizer.targets.splits import RollingOrigin
+from optimizer.training.fit import FoldSamples, Recipe, check_fold, check_pair, cut_fold
+
+
+@dataclass(frozen=True)
+class Components:
+    """What a configuration names, built: nothing has been read yet.
+
+    Parameters
+    ----------
+    source, target, split, imbalance, evaluation
+        One component each.
+    groups : tuple of FeatureGroup
+        Feature groups.
+    model : object
+        The model, unfitted.
+    baselines : dict
+        Unfitted baselines by name.
+    runtime : Runtime
+        Seed and threads.
+    """
+
+    source: TelemetrySource
+    target: Target
+    split: RollingOrigin
+    imbalance: ImbalanceStrategy
+    evaluation: Evaluation
+    groups: tuple[Any, ...]
+    model: object
+    baselines: dict[str, object]
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration applied to telemetry.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to fit and how.
+    labels : Labels
+        The truth of every row.
+    folds : tuple of FoldSamples
+        Oldest first.
+    """
+
+    recipe: Recipe
+    labels: Labels
+    folds: tuple[FoldSamples, ...]
+
+
+def build_components(config: ExperimentConfig) -> Components:
+    """Build every component and refuse impossible pairs, before any data is read.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range, or two choices do not go together.
+    """
+    target: Target = build(config.target, "target")
+    model = build(config.model, "model")
+    check_pair(model, config.choices["model"], target.kind, config.choices["imbalance"])
+    check_search(config, target)
+    check_runner(model, config.runner.kind)
+    baselines = {}
+    for name, node in config.baselines.items():
+        baselines[name] = build(node, f"baselines.{name}")
+        check_pair(baselines[name], name, target.kind, "none")
+    if not baselines:
+        raise ConfigError(
+            "baselines",
+            seen="none",
+            allowed="at least one model to compare with",
+            fix="leave baselines as they are",
+        )
+    split: RollingOrigin = build(config.split, "split")
+    split.gap_of(target.gap)
+    build(config.quality, "quality")
+    build(config.store, "store")
+    build(config.replay, "replay")
+    return Components(
+        source=build(config.data, "data"),
+        target=target,
+        split=split,
+        imbalance=build(config.imbalance, "imbalance"),
+        evaluation=build(config.evaluation, "evaluation"),
+        groups=tuple(
+            build(node, f"features.groups.{name}") for name, node in config.features.groups.items()
+        ),
+        model=model,
+        baselines=baselines,
+        runtime=build_runtime(config),
+    )
+
+
+def check_search(config: ExperimentConfig, target: Target) -> None:
+    """Raise if a search was chosen for a target that is not learned from rows.
+
+    Raises
+    ------
+    ConfigError
+        ``search=…`` with a target of kind exceedance.
+    """
+    if config.search and not isinstance(target, RowTarget):
+        raise ConfigError(
+            f"search={config.choices['search']}",
+            seen=f"target={config.choices['target']}",
+            allowed="a search with target=scale_event or target=utilization",
+            fix="leave search out; a grid tries values: -m target.surface.num_leaves=31,63",
+        )
+
+
+def check_runner(model: object, runner: str) -> None:
+    """Raise if a model shall train on the workers of Dask and there are none.
+
+    Raises
+    ------
+    ConfigError
+        ``model.distributed`` without ``runner=dask``.
+    """
+    if getattr(model, "distributed", False) and runner != "dask":
+        raise ConfigError(
+            "model.distributed",
+            seen=f"True with runner={runner}",
+            allowed="a Dask scheduler",
+            fix="add runner=dask",
+        )
+
+
+def build_runtime(config: ExperimentConfig) -> Runtime:
+    """Return seed and threads; progress bars only on a terminal.
+
+    Raises
+    ------
+    ConfigError
+        A negative seed, or less than one thread.
+    """
+    require_count("seed", config.seed, 0, fix=7)
+    if config.threads is not None:
+        require_count("threads", config.threads, 1, fix=1)
+    return Runtime(config.seed, config.threads or available_cores(), sys.stderr.isatty())
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build_experiment(
+    parts: Components, panel: Panel, table: FeatureTable, validations: int | None = None
+) -> Experiment:
+    """Label the rows and cut them into folds.
+
+    Parameters
+    ----------
+    parts : Components
+        What the configuration names.
+    panel, table : Panel, FeatureTable
+        Telemetry and features of all rows.
+    validations : int, optional
+        Folds that validate before every test fold, for a search; the split's own if absent.
+
+    Raises
+    ------
+    InsufficientHistoryError
+        The history is shorter than the longest lookback, or a fold would be empty.
+    TargetError
+        A fold cannot be learned from.
+    """
+    target = parts.target
+    assert isinstance(target, RowTarget)  # noqa: S101 - the flow goes by the target's kind
+    check_history(panel, table.specs)
+    task = target.task(panel.step)
+    labels = target.label(panel)
+    split, gap = parts.split, target.gap
+    if validations is None:
+        cuts = split.split(panel, gap)
+    else:
+        cuts = split.validation_folds(panel, gap, validations)
+    folds = tuple(cut_fold(panel, table, labels, cut) for cut in cuts)
+    for fold in folds:
+        check_fold(fold, task, tests=validations is None)
+    recipe = Recipe(task, parts.imbalance, parts.evaluation, parts.groups, parts.runtime)
+    return Experiment(recipe, labels, folds)

@@ -1,0 +1,269 @@
+"""From panel, features and labels to a fitted, calibrated model: pure steps that flows call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from optimizer.core.errors import ConfigError, TargetError
+from optimizer.core.panel import Panel
+from optimizer.evaluation.calibration import Calibrator
+from optimizer.evaluation.conformal import QuantileCalibrator
+from optimizer.evaluation.settings import Evaluation
+from optimizer.features.base import FeatureGroup
+from optimizer.features.table import FeatureTable
+from optimizer.models.base import EventClassifier, Forecaster, Runtime, TrainingLog
+from optimizer.models.exceedance.baselines import ShareBaseline
+from optimizer.models.imbalance.base import ImbalanceStrategy, count_classes
+from optimizer.targets.base import Labels
+from optimizer.targets.dataset import EventTask, ForecastTask, Samples, Task
+from optimizer.targets.splits import Fold
+from optimizer.training.predictor import TrainedModel
+
+SURFACE_LEARNER = "lightgbm"
+"""The choice of ``model`` that goes with a target of kind exceedance."""
+
+
+@dataclass(frozen=True)
+class FoldSamples:
+    """The rows of one fold.
+
+    Parameters
+    ----------
+    train, valid, test : Samples
+        Eligible rows, every one of them; validation and test are never resampled.
+    fold : Fold
+        Where they lie on the clock.
+    """
+
+    train: Samples
+    valid: Samples
+    test: Samples
+    fold: Fold
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to fit and how.
+
+    Parameters
+    ----------
+    task : EventTask or ForecastTask
+        What to predict.
+    imbalance : ImbalanceStrategy
+        Sees the training rows only.
+    evaluation : Evaluation
+        Calibration and costs.
+    groups : tuple of FeatureGroup
+        Feature groups of the table.
+    runtime : Runtime
+        Seed and threads.
+    """
+
+    task: Task
+    imbalance: ImbalanceStrategy
+    evaluation: Evaluation
+    groups: tuple[FeatureGroup, ...]
+    runtime: Runtime
+
+
+def check_pair(model: object, name: str, task_kind: str, imbalance: str) -> None:
+    """Raise if a model cannot serve the target, or a strategy makes no sense for it.
+
+    Parameters
+    ----------
+    model : object
+        An instance of the chosen model.
+    name : str
+        Its choice, for the message.
+    task_kind : {"event", "forecast", "exceedance"}
+        What the target asks for.
+    imbalance : str
+        The chosen strategy.
+
+    Raises
+    ------
+    ConfigError
+        The pair is impossible.
+    """
+    if task_kind == "exceedance":
+        _check_surface_pair(model, name, imbalance)
+        return
+    protocol = EventClassifier if task_kind == "event" else Forecaster
+    if not isinstance(model, protocol):
+        other = "utilization" if task_kind == "event" else "scale_event"
+        raise ConfigError(
+            f"model={name}",
+            seen=f"a target of kind {task_kind}",
+            allowed="lightgbm, xgboost, catboost, lstm, gru or a baseline of this kind",
+            fix=f"choose another model, or target={other}",
+        )
+    if task_kind == "forecast" and imbalance != "none":
+        raise ConfigError(
+            f"imbalance={imbalance}",
+            seen="a target that is a quantity, not a rare event",
+            allowed="imbalance=none with target=utilization",
+            fix="set imbalance=none, or target=scale_event",
+        )
+
+
+def _check_surface_pair(model: object, name: str, imbalance: str) -> None:
+    """Raise unless the model is the learner of the surface, or a baseline of it."""
+    if name != SURFACE_LEARNER and not isinstance(model, ShareBaseline):
+        raise ConfigError(
+            f"model={name}",
+            seen="a target of kind exceedance",
+            allowed="model=lightgbm: the surface is learned by LightGBM; its settings are "
+            "target.surface.*",
+            fix="leave model out, or choose target=scale_event or target=utilization",
+        )
+    if imbalance != "none":
+        raise ConfigError(
+            f"imbalance={imbalance}",
+            seen="a target that is a share of steps, not a rare event",
+            allowed="imbalance=none with target=exceedance",
+            fix="set imbalance=none, or target=scale_event",
+        )
+
+
+def cut_fold(panel: Panel, table: FeatureTable, labels: Labels, fold: Fold) -> FoldSamples:
+    """Return the eligible rows of each part of the fold."""
+    eligible = labels.eligible[table.service, table.step]
+    parts = []
+    for start, stop in (fold.train, fold.valid, fold.test):
+        inside = eligible & (table.step >= start) & (table.step < stop)
+        rows = np.flatnonzero(inside)
+        y = labels.y[table.service[rows], table.step[rows]]
+        parts.append(Samples(panel, table, rows, y))
+    train, valid, test = parts
+    return FoldSamples(train, valid, test, fold)
+
+
+def check_fold(fold: FoldSamples, task: Task, *, tests: bool = True) -> None:
+    """Raise if a part has no rows, or events without both classes in training.
+
+    A fold that does not test is scored on its validation rows, so these need both classes too.
+
+    Raises
+    ------
+    TargetError
+        Nothing could be learned or measured.
+    """
+    parts = {"train": fold.train, "valid": fold.valid, "test": fold.test}
+    for name, part in list(parts.items())[: 3 if tests else 2]:
+        if len(part) == 0:
+            raise TargetError(
+                f"{name} fold",
+                seen="0 eligible rows",
+                allowed="at least one row with a known label",
+                fix="give more history, or lower split.gap or target.horizon",
+            )
+    if not isinstance(task, EventTask):
+        return
+    for name in ("train",) if tests else ("train", "valid"):
+        negatives, positives = count_classes(parts[name].y)
+        if min(negatives, positives) == 0:
+            raise TargetError(
+                f"{name} fold",
+                seen=f"{positives} positives and {negatives} negatives",
+                allowed="at least one of each",
+                fix="lower target.ceiling, lengthen target.horizon or give more history",
+            )
+
+
+def fit_model(
+    name: str, model: object, fold: FoldSamples, recipe: Recipe, *, adjust: bool = True
+) -> tuple[TrainedModel, TrainingLog]:
+    """Fit on the training rows, calibrate and choose the threshold on the validation rows.
+
+    Parameters
+    ----------
+    name : str
+        The model's choice, for reports.
+    model : EventClassifier or Forecaster
+        Unfitted.
+    fold : FoldSamples
+        The test rows are not read.
+    recipe : Recipe
+        Task, strategy and settings.
+    adjust : bool
+        Adjust forecast quantiles on the validation fold; a point baseline keeps its own.
+
+    Returns
+    -------
+    TrainedModel, TrainingLog
+        The model with its calibration, and what happened during the fit.
+    """
+    bare, log = fit_uncalibrated(name, model, fold, recipe)
+    return _calibrate(bare, fold.valid, recipe, adjust=adjust), log
+
+
+def fit_uncalibrated(
+    name: str, model: object, fold: FoldSamples, recipe: Recipe
+) -> tuple[TrainedModel, TrainingLog]:
+    """Fit on the training rows; the validation rows stop the training early, and no more."""
+    task, train, valid = recipe.task, fold.train, fold.valid
+    if isinstance(task, EventTask):
+        assert isinstance(model, EventClassifier)  # noqa: S101 - check_pair has spoken
+        log = model.fit_events(train, valid, task, recipe.imbalance, recipe.runtime)
+    else:
+        assert isinstance(model, Forecaster)  # noqa: S101 - check_pair has spoken
+        log = model.fit_forecast(train, valid, task, recipe.runtime)
+    panel = train.panel
+    bare = TrainedModel(
+        name=name,
+        model=model,
+        task=task,
+        groups=recipe.groups,
+        features=train.table.names,
+        metrics=panel.metrics,
+        step=panel.step,
+        calibrator=None,
+        threshold=None,
+        fitted_until=panel.timestamps[fold.fold.test[0] - 1],
+    )
+    return bare, log
+
+
+def score_validation(trained: TrainedModel, fold: FoldSamples) -> float:
+    """Return the figure of :func:`primary_metric` on the validation rows, before calibration.
+
+    A calibration learned on these rows would flatter a forecast. Their use for early stopping
+    does so a little, for every model alike.
+    """
+    from optimizer.evaluation.metrics.events import average_precision
+    from optimizer.evaluation.metrics.forecasts import pinball
+
+    raw, y, task = trained.raw(fold.valid), fold.valid.y, trained.task
+    if isinstance(task, EventTask):
+        return average_precision(y, raw)
+    losses = [
+        pinball(y[:, index], raw[:, index], task.quantiles) for index in range(len(task.horizons))
+    ]
+    return float(np.mean(losses))
+
+
+def _calibrate(bare: TrainedModel, valid: Samples, recipe: Recipe, *, adjust: bool) -> TrainedModel:
+    """Return the model with what the validation fold teaches."""
+    if isinstance(recipe.task, ForecastTask):
+        if not adjust:
+            return bare
+        return replace(
+            bare, calibrator=QuantileCalibrator(recipe.task.quantiles).fit(bare.raw(valid), valid.y)
+        )
+    raw = bare.raw(valid)
+    calibrator: Calibrator = recipe.evaluation.calibrate(raw, valid.y)
+    threshold = recipe.evaluation.choose_threshold(valid.y, calibrator.predict(raw))
+    return replace(bare, calibrator=calibrator, threshold=threshold)
+
+
+def newer_rows(samples: Samples, moments: Sequence[np.datetime64]) -> Samples:
+    """Return the rows later than every moment: newer than all that a model was fitted on."""
+    return samples.select(samples.timestamps > max(moments))
+
+
+def primary_metric(task: Task) -> tuple[str, int]:
+    """Return the figure that decides between two models, and its sign: 1 if more is better."""
+    return ("average_precision", 1) if isinstance(task, EventTask) else ("pinball", -1)

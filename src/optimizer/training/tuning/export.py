@@ -1,0 +1,75 @@
+"""The best trial as a named experiment: ``python flows/train.py experiment=<study>``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optimizer.core.config import CONF_DIR
+from optimizer.core.errors import ConfigError
+from optimizer.training.tuning.grammar import parse_value
+
+
+def write_experiment(name: str, overrides: Sequence[str], comment: str) -> Path:
+    """Write overrides to ``conf/experiment/<name>.yaml`` and return its path.
+
+    Parameters
+    ----------
+    name : str
+        Of the experiment; an older file of that name is replaced.
+    overrides : sequence of str
+        Choices and values, as on the command line.
+    comment : str
+        Where they come from.
+    """
+    path = CONF_DIR / "experiment" / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(render_experiment(overrides, comment))
+    return draft.replace(path)
+
+
+def render_experiment(overrides: Sequence[str], comment: str) -> str:
+    """Return the yaml of an experiment that stands for the overrides."""
+    defaults: list[Any] = []
+    based, values = [], dict[str, Any]()
+    for key, value in map(parse_value, require_writable(overrides)):
+        if key == "experiment":
+            based += [value] if value is not None else []
+        elif (CONF_DIR / key).is_dir():
+            defaults.append({f"override /{key}": value})
+        else:
+            _place(values, key.split("."), value)
+    lists = {"defaults": [*based, "_self_", *defaults]}
+    text = yaml.safe_dump(lists, sort_keys=False)
+    body = yaml.safe_dump(values, sort_keys=False) if values else ""
+    return f"# @package _global_\n# {comment}\n{text}{body}"
+
+
+def require_writable(overrides: Sequence[str]) -> Sequence[str]:
+    """Return the overrides, of which a yaml can hold all but deletions.
+
+    Raises
+    ------
+    ConfigError
+        One deletes a key.
+    """
+    deleted = next((one for one in overrides if one.startswith("~")), None)
+    if deleted is not None:
+        raise ConfigError(
+            "search.save",
+            seen=f"the override {deleted}",
+            allowed="choices and values: a yaml cannot take a key away",
+            fix="leave search.save out and use the command that is printed",
+        )
+    return overrides
+
+
+def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Put a value under nested keys."""
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+    values[keys[-1]] = value

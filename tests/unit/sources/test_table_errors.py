@@ -1,0 +1,186 @@
+"""Every way in which one's own files can be wrong ends in one clear message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optimizer.core.errors import (
+    ConfigError,
+    DataQualityError,
+    OptimizerError,
+    SchemaError,
+    SourceError,
+)
+from optimizer.sources.table import TableTelemetry
+
+
+def rows(services: int = 2, steps: int = 4, **columns: object) -> pd.DataFrame:
+    times = pd.date_range("2025-01-01", periods=steps, freq="1h", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "service_id": np.repeat([f"s{i}" for i in range(services)], steps),
+            "event_timestamp": np.tile(times, services),
+            "cpu_utilization": np.linspace(0.1, 0.9, services * steps),
+        }
+    )
+    return frame.assign(**columns)
+
+
+def write(frame: pd.DataFrame, path: Path) -> str:
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+    return str(path)
+
+
+def caught(
+    error: type[OptimizerError], frame: pd.DataFrame, path: Path, **arguments: object
+) -> str:
+    with pytest.raises(error) as info:
+        TableTelemetry(write(frame, path), **arguments).load()  # type: ignore[arg-type]
+    assert info.value.offender
+    assert info.value.fix
+    return str(info.value)
+
+
+@pytest.mark.parametrize("path", ["absent.csv", "absent/*.csv", "absent"])
+def test_load_missing_file_names_the_path(tmp_path: Path, path: str) -> None:
+    source = TableTelemetry(str(tmp_path / path))
+    for read in (source.load, source.fingerprint):
+        with pytest.raises(SourceError, match=r"data\.path=.*absent.*no such file"):
+            read()
+
+
+def test_load_directory_without_tables_says_so(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("nothing")
+    with pytest.raises(SourceError, match=r"a directory without files ending in \.csv"):
+        TableTelemetry(str(tmp_path)).load()
+
+
+def test_load_unknown_ending_lists_the_allowed_ones(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_text("x")
+    with pytest.raises(SourceError, match=r"the ending \.xlsx.*\.parquet"):
+        TableTelemetry(str(tmp_path / "t.xlsx")).load()
+
+
+def test_load_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").touch()
+    with pytest.raises(SourceError, match=r"t\.csv: got an empty file"):
+        TableTelemetry(str(tmp_path / "t.csv")).load()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_load_header_without_rows(tmp_path: Path, ending: str) -> None:
+    assert "no row" in caught(SourceError, rows().iloc[:0], tmp_path / f"t.{ending}")
+
+
+def test_load_damaged_parquet(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_text("this is no parquet file")
+    with pytest.raises(SourceError, match=r"t\.parquet: got unreadable"):
+        TableTelemetry(str(tmp_path / "t.parquet")).load()
+
+
+def test_load_ragged_csv(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("service_id,event_timestamp,cpu_utilization\na,b\n")
+    with pytest.raises(SourceError, match="Expected 3 columns, got 2"):
+        TableTelemetry(str(tmp_path / "t.csv")).load()
+
+
+@pytest.mark.parametrize("column", ["service_id", "event_timestamp", "cpu_utilization"])
+def test_load_missing_column_is_named(tmp_path: Path, column: str) -> None:
+    message = caught(SchemaError, rows().drop(columns=column), tmp_path / "t.csv")
+    assert f"column {column}" in message
+    assert f"data.columns.{column}=" in message
+
+
+def test_load_mapped_column_that_is_absent(tmp_path: Path) -> None:
+    message = caught(
+        SchemaError, rows(), tmp_path / "t.csv", columns={"cpu_utilization": "cpu_pct"}
+    )
+    assert "data.columns.cpu_utilization: got cpu_pct" in message
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_load_text_where_numbers_are_due_names_column_value_and_row(
+    tmp_path: Path, ending: str
+) -> None:
+    frame = rows()
+    frame["cpu_utilization"] = frame["cpu_utilization"].astype(str)
+    frame.loc[2, "cpu_utilization"] = "high"
+    message = caught(SchemaError, frame, tmp_path / f"t.{ending}")
+    assert "column cpu_utilization: got text 'high' in row 3" in message
+
+
+def test_load_text_far_down_a_csv_is_found(tmp_path: Path) -> None:
+    frame = rows(2, 40_000)
+    frame["cpu_utilization"] = frame["cpu_utilization"].astype(str)
+    frame.loc[79_990, "cpu_utilization"] = "n.v."
+    assert "text 'n.v.' in row 79991" in caught(SchemaError, frame, tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_load_time_that_is_none_names_value_and_row(tmp_path: Path, ending: str) -> None:
+    frame = rows()
+    frame["event_timestamp"] = frame["event_timestamp"].astype(str)
+    frame.loc[1, "event_timestamp"] = "yesterday"
+    message = caught(SchemaError, frame, tmp_path / f"t.{ending}")
+    assert "'yesterday' in row 2, which is no time" in message
+
+
+def test_load_missing_id_names_the_row(tmp_path: Path) -> None:
+    frame = rows()
+    frame.loc[4, "service_id"] = None
+    assert "nothing in row 5" in caught(SchemaError, frame, tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_load_clock_going_backwards_names_service_rows_and_times(
+    tmp_path: Path, ending: str
+) -> None:
+    frame = rows().iloc[[0, 1, 2, 3, 4, 6, 5, 7]]
+    message = caught(DataQualityError, frame, tmp_path / f"t.{ending}")
+    assert "clock of service s1" in message
+    assert "2025-01-01T01:00:00+00:00 in row 7 after 2025-01-01T02:00:00+00:00 in row 6" in message
+    assert "sort the file" in message
+
+
+def test_load_one_service_needs_another(tmp_path: Path) -> None:
+    message = caught(SourceError, rows(1), tmp_path / "t.csv")
+    assert "1 service with cpu_utilization (s0)" in message
+    assert "at least 2 services" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ({"clock": "middle"}, "data.clock"),
+        ({"columns": {"cpu": "x"}}, "data.columns.cpu"),
+        ({"units": {"cpu": "permille"}}, "data.units.cpu"),
+        ({"units": {"latency": "s"}}, "data.units.latency"),
+        ({"path": ""}, "data.path"),
+        ({"freq": "often"}, "data.freq"),
+    ],
+)
+def test_constructor_wrong_value_names_its_key(arguments: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        TableTelemetry(**({"path": "t.csv"} | arguments))  # type: ignore[arg-type]
+
+
+def test_load_files_that_disagree_about_time_need_a_clock(tmp_path: Path) -> None:
+    write(rows(1), tmp_path / "a.csv")
+    other = rows(1).rename(columns={"event_timestamp": "timestamp"}).assign(service_id="b")
+    write(other, tmp_path / "b.csv")
+    with pytest.raises(SchemaError, match=r"a\.csv: column event_timestamp.*data\.clock=start"):
+        TableTelemetry(str(tmp_path)).load()
+    assert len(TableTelemetry(str(tmp_path), clock="end").load()) == 8
+
+
+def test_load_rows_sent_again_are_no_backward_clock(tmp_path: Path) -> None:
+    frame = rows()
+    again = pd.concat([frame, frame.iloc[:3]], ignore_index=True)
+    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).load()) == len(again)
