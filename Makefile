@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup features train test check bench clean
+.PHONY: setup features train test check bench docs evidence clean
 
 setup: .venv/installed  ## create .venv and install the pinned dependencies
 
@@ -35,6 +35,16 @@ check: setup  ## lint, formatting, types and import rules
 
 bench: setup  ## measure the feature engine; writes out/bench.json
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: .venv/docs-installed  ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+evidence: setup  ## write the output in README and docs anew; ARGS="--check", "--all" or names
+	$(BIN)/python docs/evidence.py $(ARGS)
 
 clean:  ## remove everything that the commands above made
 	rm -rf .venv .cache outputs multirun out mlruns mlflow.db studies.db studies.log build src/*.egg-info catboost_info

@@ -1,7 +1,7 @@
-"""Replay right-sizing policies over the past: ``python flows/backtest.py data=table data.path=…``.
+"""Replay right-sizing policies over past telemetry: ``python flows/backtest.py``.
 
-Every few hours each policy says, from what was known then, what each service should request; what
-happened next says what that would have cost and missed.
+Every few hours each policy says what every service should request, from what was known then;
+what was used then says what that costs and what it misses. Policies are compared at equal risk.
 """
 
 from __future__ import annotations
@@ -10,64 +10,104 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 
 # isort: split
 
-import sys
-import tempfile
-from pathlib import Path
+import time
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.core.config import load_config
-from optimizer.training.experiment import build_components
+from flows.command import Prepared, command, output_directory, running_config, start_flow
+from flows.engine import open_engine
+from flows.tasks.caching import as_is
+from flows.tasks.data import load_validated
+from flows.tasks.decide import look_ahead, replay
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.decisions.backtesting.replay import open_usage
+from optimizer.decisions.policies.protocol import Policy
+from optimizer.decisions.services.backtest import (
+    FILES,
+    Replayed,
+    build_replayed,
+    flatten_replay,
+    write_backtest,
+)
+from optimizer.decisions.services.components import Decisions, build_decisions
+from optimizer.delivery.console.backtest import show_backtest
+from optimizer.demand.grouping import group_services
+from optimizer.training.tracking.mlflow_run import track_config
+
+Parts = tuple[Decisions, dict[str, Policy]]
+
+
+def prepare(config: ExperimentConfig) -> Parts:
+    """Return the components of a back-test, and its policies by name."""
+    parts = build_decisions(config)
+    return parts, build_replayed(config, parts)
 
 
 @flow(name="backtest", flow_run_name="backtest", validate_parameters=False)
 def backtest_flow(
-    overrides: list[str] | None = None, output_dir: str | None = None
+    overrides: list[str] | None = None,
+    output_dir: str | None = None,
+    prepared: Prepared[Parts] | None = None,
 ) -> dict[str, Any]:
-    """Replay policies over the past and compare them at equal risk.
+    """Replay policies and compare them at equal violation rates.
 
     Parameters
     ----------
     overrides : list of str, optional
-        Hydra overrides, for example ``["replay.period=14d", "backtest.resource=memory"]``.
+        Hydra overrides, for example ``["backtest.resource=memory"]``.
     output_dir : str, optional
-        Where ``requests.parquet``, ``frontier.csv``, tables and plots go; a directory under
-        ``outputs/`` if absent.
+        Where tables, plots and ``backtest.json`` go; a directory under ``outputs/`` if absent.
+    prepared : Prepared, optional
+        What the overrides compose to, if the caller has built it already.
 
     Returns
     -------
     dict
         What ``backtest.json`` holds.
     """
-    from flows.backtest_steps import run_backtest
+    began = time.perf_counter()
+    ready, output = start_flow(prepared, prepare, overrides, output_dir, "backtest")
+    config, (parts, policies), resource = ready.config, ready.parts, ready.config.backtest.resource
+    name = f"backtest-{resource}-{parts.source.name}"
+    with open_engine(config.runner) as engine, track_config(config, name) as run:
+        validated, _ = load_validated(config, parts.source)
+        usage = open_usage(parts.replay, validated, resource)
+        shared = {"rules": parts.replay, "validated": validated, "resource": resource}
+        calls = [
+            {"name": name, "policy": as_is(policy), **shared} for name, policy in policies.items()
+        ]
+        replays = engine.run(replay, calls)
+        cutoffs = parts.replay.cutoffs(usage)
+        outlook, known = look_ahead(as_is(parts), validated, resource)
+        replayed = Replayed(
+            found=dict(zip(policies, replays, strict=True)),
+            usage=usage,
+            cutoffs=cutoffs,
+            outlook=outlook,
+            known=known,
+            groups=group_services(usage, int(cutoffs[0]), config.backtest.group),
+            prices=parts.prices,
+        )
+        more = {"run_id": run.run_id, "resource": resource}
+        record = write_backtest(replayed, output, more, began)
+        run.log_metrics(flatten_replay(record))
+        run.log_directory(output / "plots", "plots")
+        for file in FILES:
+            run.log_file(output / file)
+    show_backtest(record, usage, config, output)
+    return record
 
-    quiet_loggers()
-    if output_dir is None:
-        Path("outputs").mkdir(exist_ok=True)
-        output_dir = tempfile.mkdtemp(prefix="backtest-", dir="outputs")
-    return run_backtest(load_config(overrides), list(overrides or []), Path(output_dir))
+
+def job(composed: DictConfig) -> Any:
+    """Replay what Hydra has composed."""
+    config = running_config(composed)
+    prepared = Prepared(config, prepare(config))
+    return backtest_flow(config.overrides, str(output_directory()), prepared)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> None:
-    """Run the flow with the command line's own overrides."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from flows.backtest_steps import choose_policies
-
-    with one_message():
-        overrides = command_overrides()
-        config = load_config(overrides)
-        build_components(config)
-        choose_policies(config)
-        backtest_flow(overrides, HydraConfig.get().runtime.output_dir)
-
+main = command(job)
 
 if __name__ == "__main__":
-    check_command(sys.argv[1:])
     main()
-    say("")

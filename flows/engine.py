@@ -13,7 +13,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from optimizer.core.config_schema import Runner
 from optimizer.core.errors import ConfigError, first_line
-from optimizer.training.experiment import available_cores
+from optimizer.models.base import available_cores
 
 KINDS = ("local", "threads", "dask")
 CONNECT_SECONDS = 10
@@ -104,15 +104,17 @@ def open_engine(settings: Runner) -> Iterator[Engine]:
         if settings.kind == "local":
             yield Engine()
         elif settings.kind == "threads":
-            runner = stack.enter_context(ThreadPoolTaskRunner(max_workers=workers))
-            yield Engine(runner, workers)
+            threads: TaskRunner[Any] = stack.enter_context(
+                ThreadPoolTaskRunner(max_workers=workers)
+            )
+            yield Engine(threads, workers)
         else:
             address = settings.address or stack.enter_context(_local_cluster(workers))
             client = stack.enter_context(_connect(address))
             from prefect_dask import DaskTaskRunner
 
             logging.getLogger("prefect.task_runner.dask").setLevel(logging.WARNING)
-            runner = stack.enter_context(DaskTaskRunner(address=address))
+            runner: TaskRunner[Any] = stack.enter_context(DaskTaskRunner(address=address))
             yield Engine(runner, len(client.nthreads()), address, client)
 
 
@@ -121,7 +123,7 @@ def _local_cluster(workers: int) -> Iterator[str]:
     """Yield the address of a cluster of processes on this machine."""
     from distributed import LocalCluster
 
-    with LocalCluster(
+    with LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=workers,
         threads_per_worker=1,
         dashboard_address=":0",  # any free port: clusters may stand side by side
@@ -141,7 +143,9 @@ def _connect(address: str) -> Any:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(  # type: ignore[no-untyped-call]
+            address, timeout=CONNECT_SECONDS, set_as_default=False
+        )
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(

@@ -9,45 +9,87 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 
 # isort: split
 
-import sys
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.core.config import load_config
+from flows.command import Prepared, command, running_config, start_flow
+from flows.engine import open_engine
+from flows.tasks.caching import as_is
+from flows.tasks.data import load_validated
+from flows.tasks.store import apply_definitions, materialize_online, measure, store_validated
+from optimizer.delivery.console.freshness import show_freshness
+from optimizer.delivery.console.output import echo
+from optimizer.delivery.serving.freshness import (
+    choose_moment,
+    covers_newest,
+    freshness_figures,
+    newest_online,
+)
+from optimizer.features.store.manifest import require_manifest
+from optimizer.features.store.settings import project_of
+from optimizer.features.store.store import FeatureStore
+from optimizer.training.experiment import Components, build_components
+from optimizer.training.tracking.mlflow_run import track_config
 
 
 @flow(name="features", flow_run_name="features", validate_parameters=False)
-def features_flow(overrides: list[str] | None = None) -> dict[str, Any]:
+def features_flow(
+    overrides: list[str] | None = None, prepared: Prepared[Components] | None = None
+) -> dict[str, Any]:
     """Store the features of the telemetry, put the newest online and measure their age.
 
     Parameters
     ----------
     overrides : list of str, optional
         Hydra overrides, for example ``["data=table", "data.path=fleet.parquet"]``.
+    prepared : Prepared, optional
+        What the overrides compose to, if the caller has built it already.
 
     Returns
     -------
     dict
         The project, its version, the range that it covers and the freshness figures.
     """
-    from flows.store_steps import run_features
+    ready, _ = start_flow(prepared, build_components, overrides, "", "features")
+    config, parts = ready.config, ready.parts
+    project, settings = project_of(config, parts.source.name), parts.store
+    with open_engine(config.runner) as engine, track_config(config, f"features-{project}") as run:
+        validated, cached = load_validated(config, parts.source)
+        _, cached["features"] = store_validated(config, validated, project, spread=engine.spread)
+        for name, hit in cached.items():
+            echo(f"{name}: {'reused from cache' if hit else 'computed'}")
+        manifest = require_manifest(settings.directory(project))
+        store = FeatureStore(settings, project, manifest.schema)
+        apply_definitions(as_is(store))
+        newest = newest_online(store)
+        if covers_newest(config, manifest) and (newest is None or newest <= manifest.last):
+            materialize_online(as_is(store), manifest.last)
+        else:
+            echo(f"online store: left alone, it holds newer values, up to {newest}")
+        now = choose_moment(config)
+        ages = measure(as_is(store), now)
+        run.log_metrics(freshness_figures(ages))
+    show_freshness(store, ages, now)
+    return {
+        "project": project,
+        "version": manifest.schema.version,
+        "first": manifest.first.isoformat(),
+        "last": manifest.last.isoformat(),
+        "cached": cached,
+        "freshness": freshness_figures(ages),
+        "run_id": run.run_id,
+    }
 
-    quiet_loggers()
-    return run_features(load_config(overrides), list(overrides or []))
+
+def job(composed: DictConfig) -> Any:
+    """Fill the store that Hydra's composition describes."""
+    config = running_config(composed)
+    return features_flow(config.overrides, Prepared(config, build_components(config)))
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> None:
-    """Run the flow with the command line's own overrides."""
-    with one_message():
-        features_flow(command_overrides())
-
+main = command(job)
 
 if __name__ == "__main__":
-    check_command(sys.argv[1:])
     main()
-    say("")

@@ -5,33 +5,25 @@ Ages are counted to the clock, or to ``now=2025-04-01T00:00`` for telemetry of t
 
 from __future__ import annotations
 
-from flows import environment  # noqa: F401 - what Prefect reads when it is imported
-
-# isort: split
-
-import sys
-
-import hydra
 from omegaconf import DictConfig
 
-from flows.messages import check_command, command_overrides, one_message
-from optimizer.core.config import load_config
+from flows.command import command, running_config
+from optimizer.core.config import build
+from optimizer.delivery.console.freshness import show_freshness
+from optimizer.delivery.serving.freshness import choose_moment, measure_freshness
+from optimizer.features.store.repository import open_project
+from optimizer.features.store.settings import project_of
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> None:
+def job(composed: DictConfig) -> None:
     """Print the age of every view of the project that the data names."""
-    from flows.store_steps import choose_moment, locate_store, show_freshness
+    config = running_config(composed)
+    now, data = choose_moment(config), build(config.data, "data")
+    store = open_project(build(config.store, "store"), project_of(config, data.name))
+    show_freshness(store, measure_freshness(store, now), now)
 
-    with one_message():
-        from optimizer.delivery.serving.freshness import measure_freshness
 
-        config = load_config(command_overrides())
-        now = choose_moment(config)
-        store = locate_store(config)
-        show_freshness(store, measure_freshness(store, now), now)
-
+main = command(job)
 
 if __name__ == "__main__":
-    check_command(sys.argv[1:])
     main()

@@ -1,7 +1,7 @@
-"""Apply recommendations round after round: ``python flows/feedback.py data=table data.path=…``.
+"""Apply recommendations round after round, in a simulation: ``python flows/simulate.py``.
 
-Each round's requests are the limits of the next, with an autoscaler in the loop; what was observed
-under them is what later requests are made from. Do requests settle, or spiral down?
+What is above a limit is never observed, so a rule that learns from usage under its own requests
+may ask for less each time. Do requests settle, or spiral down?
 """
 
 from __future__ import annotations
@@ -10,64 +10,103 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 
 # isort: split
 
-import sys
-import tempfile
-from pathlib import Path
+import time
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from flows.messages import check_command, command_overrides, one_message, quiet_loggers, say
-from optimizer.core.config import load_config
-from optimizer.training.experiment import build_components
+from flows.command import Prepared, command, output_directory, running_config, start_flow
+from flows.engine import open_engine
+from flows.tasks.caching import as_is
+from flows.tasks.data import load_validated
+from flows.tasks.decide import simulate
+from optimizer.core.artifacts import write_json
+from optimizer.core.config_schema import ExperimentConfig
+from optimizer.decisions.policies.protocol import Policy
+from optimizer.decisions.services.components import Decisions, build_decisions
+from optimizer.decisions.services.simulate import (
+    WORDS,
+    build_simulated,
+    flatten_figures,
+    write_simulation,
+)
+from optimizer.delivery.console.simulate import show_simulation
+from optimizer.training.tracking.mlflow_run import track_config
+
+Parts = tuple[Decisions, dict[str, Policy]]
 
 
-@flow(name="feedback", flow_run_name="feedback", validate_parameters=False)
-def feedback_flow(
-    overrides: list[str] | None = None, output_dir: str | None = None
+def prepare(config: ExperimentConfig) -> Parts:
+    """Return the components of a simulation, and its policies by name."""
+    parts = build_decisions(config)
+    return parts, build_simulated(config, parts)
+
+
+@flow(name="simulate", flow_run_name="simulate", validate_parameters=False)
+def simulate_flow(
+    overrides: list[str] | None = None,
+    output_dir: str | None = None,
+    prepared: Prepared[Parts] | None = None,
 ) -> dict[str, Any]:
-    """Simulate what happens when policies' requests are applied round after round.
+    """Simulate rounds of requests, with usage at limits treated for censoring and without.
 
     Parameters
     ----------
     overrides : list of str, optional
-        Hydra overrides, for example ``["feedback.rounds=20", "backtest.resource=memory"]``.
+        Hydra overrides, for example ``["simulate.resource=memory"]``.
     output_dir : str, optional
-        Where ``feedback.csv``, ``feedback.json`` and ``plots/feedback.png`` go; a directory under
+        Where ``simulation.csv``, ``simulation.json`` and ``plots/`` go; a directory under
         ``outputs/`` if absent.
+    prepared : Prepared, optional
+        What the overrides compose to, if the caller has built it already.
 
     Returns
     -------
     dict
-        What ``feedback.json`` holds.
+        What ``simulation.json`` holds.
     """
-    from flows.simulate_steps import run_feedback
+    began = time.perf_counter()
+    ready, output = start_flow(prepared, prepare, overrides, output_dir, "simulate")
+    config, (parts, policies) = ready.config, ready.parts
+    settings = parts.simulate
+    name = f"simulate-{settings.resource}-{parts.source.name}"
+    with open_engine(config.runner) as engine, track_config(config, name) as run:
+        validated, _ = load_validated(config, parts.source)
+        shared = {"settings": settings, "validated": validated}
+        calls = [
+            {"name": policy, "policy": as_is(asked), "treated": treated, **shared}
+            for policy, asked in policies.items()
+            for treated in WORDS
+        ]
+        results = iter(engine.run(simulate, calls))
+        simulated = {name: {treated: next(results) for treated in WORDS} for name in policies}
+        record = write_simulation(simulated, output) | {
+            "run_id": run.run_id,
+            "resource": settings.resource,
+            "rounds": settings.rounds,
+            "interval": settings.interval,
+            "window": settings.window,
+            "repeat": settings.repeat,
+            "seconds": time.perf_counter() - began,
+        }
+        write_json(output / "simulation.json", record)
+        run.log_metrics(flatten_figures(record["figures"]))
+        run.log_directory(output / "plots", "plots")
+        for file in ("simulation.csv", "simulation.json"):
+            run.log_file(output / file)
+    show_simulation(record, config, output)
+    return record
 
-    quiet_loggers()
-    if output_dir is None:
-        Path("outputs").mkdir(exist_ok=True)
-        output_dir = tempfile.mkdtemp(prefix="feedback-", dir="outputs")
-    return run_feedback(load_config(overrides), list(overrides or []), Path(output_dir))
+
+def job(composed: DictConfig) -> Any:
+    """Simulate what Hydra has composed."""
+    config = running_config(composed)
+    prepared = Prepared(config, prepare(config))
+    return simulate_flow(config.overrides, str(output_directory()), prepared)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> None:
-    """Run the flow with the command line's own overrides."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from flows.simulate_steps import choose_feedback
-
-    with one_message():
-        overrides = command_overrides()
-        config = load_config(overrides)
-        build_components(config)
-        choose_feedback(config)
-        feedback_flow(overrides, HydraConfig.get().runtime.output_dir)
-
+main = command(job)
 
 if __name__ == "__main__":
-    check_command(sys.argv[1:])
     main()
-    say("")

@@ -11,35 +11,41 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 
 # isort: split
 
-import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+import time
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 from prefect import flow
 
-from flows.messages import (
-    check_command,
-    command_overrides,
+from flows.command import (
+    Prepared,
+    command,
     is_multirun,
-    one_message,
+    output_directory,
     quiet_loggers,
-    say,
+    running_config,
+    start_flow,
 )
-from optimizer.core.config import build, load_config
+from flows.engine import open_engine
+from flows.tasks.caching import as_is
+from flows.tasks.fit import train_fold
+from flows.tasks.store import prepare_inputs
+from flows.tasks.track import log_run
+from optimizer.core.artifacts import code_digest
+from optimizer.core.config import load_config
 from optimizer.core.config_schema import ExperimentConfig
-from optimizer.core.errors import ConfigError
-from optimizer.training.experiment import build_components
+from optimizer.delivery.console.training import show_training
+from optimizer.training.experiment import Components, build_components, refuse_search
+from optimizer.training.runs.opening import open_training
+from optimizer.training.tracking.mlflow_run import track_config
 
 
 @flow(name="train", flow_run_name="train", validate_parameters=False)
 def train_flow(
     overrides: list[str] | None = None,
     output_dir: str | None = None,
-    rival: list[str] | None = None,
+    reference: list[str] | None = None,
+    prepared: Prepared[Components] | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, track and register one model.
 
@@ -50,77 +56,72 @@ def train_flow(
     output_dir : str, optional
         Where ``metrics.json``, ``predictions.parquet`` and ``plots/`` go; a directory under
         ``outputs/`` if absent.
-    rival : list of str, optional
+    reference : list of str, optional
         Overrides of another model to compare with on the same test rows.
+    prepared : Prepared, optional
+        What the overrides compose to, if the caller has built it already.
 
     Returns
     -------
     dict
         What ``metrics.json`` holds.
     """
-    quiet_loggers()
-    if output_dir is None:
-        Path("outputs").mkdir(exist_ok=True)
-        output_dir = tempfile.mkdtemp(prefix="train-", dir="outputs")
-    other = None if rival is None else load_config(rival)
-    config = load_config(overrides)
-    train = choose_training(build(config.target, "target").kind)
-    return train(config, list(overrides or []), Path(output_dir), other)
+    began = time.perf_counter()
+    other = None if reference is None else load_config(reference)
+    ready, output = start_flow(prepared, build_components, overrides, output_dir, "train")
+    config, parts = ready.config, ready.parts
+    name = "-".join(config.choices[key] for key in ("model", "imbalance", "target"))
+    with open_engine(config.runner) as engine, track_config(config, name) as run:
+        inputs, cached = prepare_inputs(config, parts, engine)
+        training = open_training(config, parts, inputs, other)
+        tags = {
+            "data_sha256": inputs[0].sha256,
+            "code_digest": code_digest(),
+            **training.tags,
+        }
+        run.set_tags(tags)
+        folds = [train_fold(training, index, engine) for index in range(training.n_folds)]
+        results = [result for result, _ in folds]
+        record = training.describe(results) | {
+            "data_sha256": inputs[0].sha256,
+            "run_id": run.run_id,
+            "overrides": config.overrides,
+            "cached": cached,
+        }
+        record["registry"] = training.enter(run, results[-1], tags)
+        record["seconds"] = {
+            "total": time.perf_counter() - began,
+            **{part: sum(spent[part] for _, spent in folds) for part in ("fit", "evaluate")},
+        }
+        training.write(output, results, record)
+        log_run(as_is(run), output, inputs[0].directory, as_is(record))
+    show_training(training, record, output)
+    return record
 
 
-def choose_training(kind: str) -> Callable[..., dict[str, Any]]:
-    """Return what trains a target of a kind."""
-    from flows.steps import run_training
-
-    trainings: dict[str, Callable[..., dict[str, Any]]] = {
-        "event": run_training,
-        "forecast": run_training,
-        "exceedance": train_surface,
-    }
-    return trainings[kind]
-
-
-def train_surface(
-    config: ExperimentConfig, overrides: list[str], output: Path, rival: ExperimentConfig | None
-) -> dict[str, Any]:
-    """Train the exceedance surface, once it is sure that no setting would be left aside.
-
-    Raises
-    ------
-    ConfigError
-        A setting of ``model``, or a rival, which only a search has.
-    """
-    from flows.surface_steps import run_surface_training
-
-    unused = [one.split("=")[0] for one in overrides if one.lstrip("+~").startswith("model.")]
-    if unused or rival is not None:
-        raise ConfigError(
-            unused[0] if unused else "rival",
-            seen="a setting that the surface does not have",
-            allowed="target.surface.*: the settings of LightGBM for target=exceedance",
-            fix="set target.surface.rounds, target.surface.num_leaves and the like instead",
-        )
-    return run_surface_training(config, overrides, output)
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(_: DictConfig) -> Any:
-    """Run the flow with the command line's own overrides."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from flows.sweep_jobs import refuse_search, run_job
-
-    overrides, output = command_overrides(), HydraConfig.get().runtime.output_dir
+def job(composed: DictConfig) -> Any:
+    """Train what Hydra has composed, alone or as a job of a sweep."""
+    config = running_config(composed)
     if is_multirun():  # the sweep tells of errors, and goes on with the other jobs
-        return run_job(overrides, output)
-    with one_message():
-        config = load_config(overrides)
-        build_components(config)
-        refuse_search(config)
-        return train_flow(overrides, output)
+        return run_job(config, str(output_directory()))
+    refuse_search(config)
+    prepared = Prepared(config, build_components(config))
+    return train_flow(config.overrides, str(output_directory()), None, prepared)
 
+
+def run_job(config: ExperimentConfig, output_dir: str) -> Any:
+    """Run one job of a sweep: a trial of a search, or a whole training."""
+    quiet_loggers()
+    if config.trial.number is not None:
+        from flows.trial import run_trial
+
+        return run_trial(config)
+    return train_flow(
+        config.overrides, output_dir, None, Prepared(config, build_components(config))
+    )
+
+
+main = command(job)
 
 if __name__ == "__main__":
-    check_command(sys.argv[1:])
     main()
-    say("")

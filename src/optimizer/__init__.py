@@ -1,3 +1,6 @@
-"""Cloud workload optimizer: forecasts, rare-event warnings and right-sizing from telemetry."""
+"""Cloud workload optimizer: telemetry to forecasts, rare-event warnings and priced right-sizing.
 
-__version__ = "0.1.0"
+Rooms follow the data, and a room imports only rooms above it: ``core``, ``sources``, ``quality``,
+``features``, ``demand``, ``targets``, ``models``, ``evaluation``, ``training``, ``decisions``,
+``delivery``. Prefect is left to ``flows``.
+"""

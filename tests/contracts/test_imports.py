@@ -1,4 +1,4 @@
-"""The direction of imports, and other rules of the house, read off the sources."""
+"""Rules of imports that import-linter does not know; it has the direction (pyproject.toml)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "optimizer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NEVER = {"prefect", "flows", "feature_repo", "steps", "tasks"}
-ONLY_IN = {"mlflow": "io/", "feast": "io/", "hydra": "config", "omegaconf": "config"}
+LONGEST = 500
+"""Lines of a module: beyond them it holds more than one thought."""
+ROOM = 13
+"""Modules of a room, its ``__init__`` aside."""
 HEAVY = {
     "torch", "pytorch_lightning", "great_expectations", "sklearn", "imblearn", "xgboost",
     "lightgbm", "catboost", "matplotlib", "mlflow", "feast", "polars",
 }  # fmt: skip
 LAZY = {
-    "io/pyfunc.py": "a subclass of mlflow's class, imported only when a model is registered",
-    "models/recurrent_network.py": "torch modules, imported only when a recurrent model runs",
-    "models/recurrent_objectives.py": "torch losses, imported only when a recurrent model runs",
-    "models/recurrent_training.py": "a Lightning module, imported only by a recurrent fit",
-    "models/recurrent_batches.py": "torch batches, imported only when a recurrent model runs",
-    "models/recurrent_prediction.py": "torch, imported only when a recurrent model predicts",
+    "models/recurrent/network.py": "torch modules, imported only when a recurrent model runs",
+    "models/recurrent/objectives.py": "torch losses, imported only when a recurrent model runs",
+    "models/recurrent/training.py": "a Lightning module, imported only by a recurrent fit",
+    "models/recurrent/batches.py": "torch batches, imported only when a recurrent model runs",
+    "models/recurrent/prediction.py": "torch, imported only when a recurrent model predicts",
 }
 
 
@@ -40,14 +41,6 @@ def imports_of(path: Path, *, top_level: bool) -> Iterator[str]:
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_keep_their_direction(path: Path) -> None:
-    found = set(imports_of(path, top_level=False))
-    assert not found & NEVER
-    for library, home in ONLY_IN.items():
-        assert library not in found or name_of(path).startswith(home), f"{library} only in {home}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -69,15 +62,22 @@ def test_components_are_built_without_heavy_libraries() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_are_short(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+    assert len(path.read_text().splitlines()) <= LONGEST
 
 
-COMMANDS = [
-    path for path in sorted((ROOT / "flows").glob("*.py")) if "__main__" in path.read_text()
-]
+@pytest.mark.parametrize("room", sorted({path.parent for path in MODULES}), ids=name_of)
+def test_rooms_hold_few_modules_and_say_what_they_are_for(room: Path) -> None:
+    assert len(list(room.glob("*.py"))) - 1 <= ROOM
+    assert ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+
+
+COMMANDS = [path for path in sorted((ROOT / "flows").glob("*.py")) if "@flow" in path.read_text()]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_commands_set_the_environment_before_prefect_reads_it(path: Path) -> None:
-    found = imports_of(path, top_level=True)
-    assert next(name for name in found if name != "__future__") == "environment"
+def test_flows_set_the_environment_before_prefect_reads_it(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    first = next(line for line in lines if line.startswith("from ") and "__future__" not in line)
+    assert first.startswith("from flows import environment") or "prefect" not in "".join(
+        lines[: lines.index(first) + 1]
+    )

@@ -49,7 +49,7 @@ STRATEGIES = [path.stem for path in sorted((CONF_DIR / "imbalance").glob("*.yaml
 @cache
 def experiment(target: str) -> Experiment:
     parts = build_components(load_config([*TINY, *EVALUATION, *QUESTION[target]]))
-    panel = build_panel(parts.source.load())
+    panel = build_panel(parts.source.fetch())
     return build_experiment(parts, panel, compute_features(panel, parts.groups))
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from searches import make_search
 
 from optimizer.core.config import CONF_DIR, build, load_config
 from optimizer.core.config_schema import ExperimentConfig
@@ -15,7 +16,6 @@ from optimizer.training.experiment import build_components
 from optimizer.training.tuning.settings import Search
 from optimizer.training.tuning.space import Space, build_space
 from optimizer.training.tuning.study import build_quietly, build_sampler
-from searches import make_search
 
 FEW = "features=minimal"
 

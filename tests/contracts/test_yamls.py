@@ -72,7 +72,7 @@ def test_feature_group_unknown_key_is_named(name: str, prefix: str) -> None:
 @pytest.mark.parametrize("name", FEATURE_GROUPS)
 def test_feature_group_describes_every_feature(name: str) -> None:
     config = load_config(["data.n_services=2", "data.n_clusters=1", "data.days=1"])
-    panel = build_panel(build(config.data, "data").load())
+    panel = build_panel(build(config.data, "data").fetch())
     group = build(config.features.groups[name], name)
     specs = [feature.spec for feature in group.features(Layout(panel.metrics, panel.step))]
     assert specs

@@ -249,7 +249,7 @@ def test_the_policy_that_looks_ahead_cannot_recommend(home: Path) -> None:
 
 def test_unknown_capacity_is_told_and_answered_in_shares(home: Path) -> None:
     source = build(load_config(DATA).data, "data")
-    bare = source.load()[["service_id", "cluster_id", "event_timestamp", "cpu_utilization"]]
+    bare = source.fetch()[["service_id", "cluster_id", "event_timestamp", "cpu_utilization"]]
     path = home / "bare.csv"
     bare.to_csv(path, index=False)
     words = ["data=table", f"data.path={path}", "data.name=bare"]

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import free_port, postgres, start_redis
+from stores import FEAST_YAML, moment, moving_panel, store_of
+from streams import drive
 
 from optimizer.core.errors import StoreError
 from optimizer.delivery.serving.freshness import measure_freshness
@@ -17,9 +20,6 @@ from optimizer.features.engine import compute_features
 from optimizer.features.store import store as feature_store
 from optimizer.features.store.partitions import store_range
 from optimizer.features.store.store import FeatureStore
-from servers import free_port, postgres, start_redis
-from stores import FEAST_YAML, moment, moving_panel, store_of
-from streams import drive
 
 PANEL = moving_panel(6, 24 * 24)
 START = 24 * 16

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from stores import places
 
 ROOT = Path(__file__).resolve().parents[2]

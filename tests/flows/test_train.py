@@ -77,7 +77,7 @@ def test_flow_tracks_and_registers(home: Path, first: dict[str, Any]) -> None:
     model = mlflow.pyfunc.load_model(f"models:/scale_event-synthetic/{version.version}")
     from optimizer.core.config import build, load_config
 
-    frame = build(load_config(TINY).data, "data").load()
+    frame = build(load_config(TINY).data, "data").fetch()
     naive = frame["event_timestamp"].dt.tz_localize(None)  # MLflow's datetime has no zone
     telemetry = frame.astype({"service_id": str, "cluster_id": str}).assign(event_timestamp=naive)
     predicted = model.predict(

@@ -89,7 +89,7 @@ def test_flow_tracks_and_registers_what_can_be_loaded(home: Path, first: dict[st
     assert isinstance(trained, TrainedSurface)
     assert str(trained.fitted_until) == first["fitted_until"]
 
-    frame = build(load_config(DATA).data, "data").load()
+    frame = build(load_config(DATA).data, "data").fetch()
     naive = frame["event_timestamp"].dt.tz_localize(None)  # MLflow's datetime has no zone
     telemetry = frame.astype({"service_id": str, "cluster_id": str}).assign(event_timestamp=naive)
     served = mlflow.pyfunc.load_model(f"models:/{NAME}/{version.version}").predict(telemetry)

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from factories import forecast_task, tiny_panel, tiny_samples, tiny_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factories import forecast_task, tiny_panel, tiny_samples, tiny_table
 from optimizer.core.panel import Panel
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.lightgbm import LightGBM

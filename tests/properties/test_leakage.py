@@ -25,7 +25,7 @@ GROUPS = [
 
 def fleet(freq: str, days: int) -> Panel:
     config = load_config([f"data.freq={freq}", f"data.days={days}", "data.n_services=6"])
-    panel = build_panel(build(config.data, "data").load())
+    panel = build_panel(build(config.data, "data").fetch())
     clusters = panel.clusters.copy()
     clusters[2, panel.n_steps // 2 :] = (clusters[2, -1] + 1) % len(panel.cluster_names)
     return replace(panel, clusters=clusters)  # one service moves to another cluster
@@ -119,7 +119,7 @@ def test_folds_are_in_order_with_the_gap_between(
 
 
 def test_order_of_rows_and_services_is_irrelevant() -> None:
-    frame = build(load_config(["data.days=12", "data.n_services=5"]).data, "data").load()
+    frame = build(load_config(["data.days=12", "data.n_services=5"]).data, "data").fetch()
     shuffled = frame.sample(frac=1.0, random_state=1)
     one, two = (compute_features(build_panel(f), GROUPS) for f in (frame, shuffled))
     np.testing.assert_array_equal(one.values, two.values)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from factories import metrics_panel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factories import metrics_panel
 from optimizer.core.config import build, load_config
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import Panel

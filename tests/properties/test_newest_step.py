@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-
 from factories import metrics_panel
+
 from optimizer.core.config import CONF_DIR, build, load_config
 from optimizer.core.panel import Panel, build_panel
 from optimizer.core.schema import CLUSTER, METRICS, SERVICE, TIMESTAMP

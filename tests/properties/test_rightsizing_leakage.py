@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from usages import LEARNT, at, fleet, policy_names, policy_node
 
 from optimizer.core.config import build
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.usage import CPU, MEMORY, Usage
-from usages import LEARNT, at, fleet, policy_names, policy_node
 
 AHEAD = {"peak_oracle"}
 """Policies that look ahead, as they say."""

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from factories import panel_of, tiny_panel
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from factories import panel_of, tiny_panel
 from optimizer.core.config import load_config
 from optimizer.core.errors import InsufficientHistoryError
 from optimizer.core.panel import Panel

@@ -8,8 +8,8 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-
 from factories import tiny_panel
+
 from optimizer.core.config import CONF_DIR, load_config
 from optimizer.core.panel import FloatArray, Panel
 from optimizer.features.engine import compute_features

@@ -9,11 +9,22 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 
 class FanOutLauncher(Launcher):
-    """Hands each job to Prefect as a task; which workers run it is the engine's affair."""
+    """Hands all jobs to a function; which workers run them is the affair of the engine.
+
+    Parameters
+    ----------
+    run : str
+        Dotted name of the function: it is given the engine, the jobs, the number of the first and
+        Hydra's configuration, and returns what each job returned or raised.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -27,9 +38,7 @@ class FanOutLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned or raised, in order."""
-        from flows.sweep_jobs import launch_jobs
-
-        outcomes = launch_jobs(self.engine, job_overrides, initial_job_idx, self.config)
+        outcomes = get_method(self.run)(self.engine, job_overrides, initial_job_idx, self.config)
         found = []
         for overrides, outcome in zip(job_overrides, outcomes, strict=True):
             failed = isinstance(outcome, BaseException)

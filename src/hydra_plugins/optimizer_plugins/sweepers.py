@@ -10,6 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 OURS = "train"
@@ -17,13 +18,24 @@ OURS = "train"
 
 
 class _Sweeper(Sweeper):
-    """Keeps what Hydra hands over, and the launcher of its choice."""
+    """Keeps what Hydra hands over, and the launcher of its choice.
+
+    Parameters
+    ----------
+    run : str
+        Dotted name of the function that runs the sweep.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take the launcher that the configuration names."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.hydra_context: HydraContext = hydra_context
+        self.task_function, self.config = task_function, config
+        self.command: str = config.hydra.job.name
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -36,31 +48,27 @@ class GridSweeper(_Sweeper):
         """Run the combinations of the command line's overrides."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-        if self.config.hydra.job.name != OURS:  # jobs that are no trainings have no figure to rank
+        from optimizer.core.errors import ConfigError
+
+        if self.command != OURS:  # jobs that are no trainings have no figure to rank
             plain = BasicSweeper(max_batch_size=None)
             plain.setup(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
-                config=self.config,
+                config=self.config,  # type: ignore[arg-type]
             )
             return plain.sweep(arguments)
-        from flows.grids import run_grid
-        from flows.messages import one_message
-
-        from optimizer.core.errors import ConfigError
-
-        with one_message():
-            try:
-                overrides = OverridesParser.create().parse_overrides(arguments)
-                batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-            except HydraException as error:
-                raise ConfigError(
-                    "the command line",
-                    seen=str(error).splitlines()[0],
-                    allowed="lists of values such as model=lightgbm,xgboost in a grid",
-                    fix="give values, or search with hydra/sweeper=optuna search=lightgbm",
-                ) from error
-            return run_grid([list(job) for job in batches[0]], self.launcher, self.config)
+        try:
+            overrides = OverridesParser.create().parse_overrides(arguments)
+            batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+        except HydraException as error:
+            raise ConfigError(
+                "the command line",
+                seen=str(error).splitlines()[0],
+                allowed="lists of values such as model=lightgbm,xgboost in a grid",
+                fix="give values, or search with hydra/sweeper=optuna search=lightgbm",
+            ) from error
+        return get_method(self.run)([list(job) for job in batches[0]], self.launcher, self.config)
 
 
 class OptunaSweeper(_Sweeper):
@@ -68,21 +76,13 @@ class OptunaSweeper(_Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the study; sweeps of the command line are part of its space."""
-        from flows.messages import one_message, say
-        from flows.studies import run_study
-
         from optimizer.core.errors import ConfigError
 
-        with one_message():
-            if self.config.hydra.job.name != OURS:
-                raise ConfigError(
-                    "hydra/sweeper=optuna",
-                    seen=f"flows/{self.config.hydra.job.name}.py",
-                    allowed="flows/train.py, whose trainings have a figure to search by",
-                    fix="leave hydra/sweeper out",
-                )
-            try:
-                return run_study(list(arguments), self.launcher, self.config)
-            except KeyboardInterrupt:
-                say("", "the study is kept: the same command goes on where it stopped")
-                raise
+        if self.command != OURS:
+            raise ConfigError(
+                "hydra/sweeper=optuna",
+                seen=f"flows/{self.command}.py",
+                allowed="flows/train.py, whose trainings have a figure to search by",
+                fix="leave hydra/sweeper out",
+            )
+        return get_method(self.run)(list(arguments), self.launcher, self.config)

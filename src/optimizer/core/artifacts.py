@@ -6,16 +6,29 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PACKAGE_DIR = Path(__file__).resolve().parents[1]
-LOCK_FILE = PACKAGE_DIR.parents[1] / "constraints.txt"
 CHUNK = 1 << 22
+
+
+def shipped(name: str) -> Path:
+    """Return the place of what is shipped beside the package.
+
+    An installed package holds it inside; in a checkout it lies at the top.
+    """
+    inside = PACKAGE_DIR / name
+    return inside if inside.exists() else PACKAGE_DIR.parents[1] / name
+
+
+LOCK_FILE = shipped("constraints.txt")
 
 
 @dataclass(frozen=True)
@@ -65,9 +78,10 @@ def hash_values(values: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """Return a hash of the package's sources and the lock file: a changed line changes it."""
+    """Return a hash of the package's files and the lock file: a changed line changes it."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE_DIR.rglob("*.py")):
+    sources = (path for path in PACKAGE_DIR.rglob("*") if path.is_file())
+    for path in sorted(path for path in sources if path.suffix != ".pyc"):
         digest.update(str(path.relative_to(PACKAGE_DIR)).encode())
         digest.update(path.read_bytes())
     if LOCK_FILE.is_file():
@@ -113,3 +127,43 @@ def _without_nan(values: Any) -> Any:
     if isinstance(values, float) and (values != values or abs(values) == float("inf")):  # noqa: PLR0124
         return None
     return values
+
+
+def digest(*values: Any) -> str:
+    """Return the SHA-256 of values: plain ones, arrays, containers, and objects of our own.
+
+    An object counts with its class and its attributes, a dataclass with the fields that compare.
+    What is fitted counts too, so two objects are equal here if they would behave the same.
+    """
+    hashed = hashlib.sha256()
+    for part in _parts(values):
+        hashed.update(part)
+    return hashed.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    if isinstance(value, np.ndarray):
+        yield f"array {value.dtype} {value.shape};".encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Mapping):
+        yield f"mapping {len(value)};".encode()
+        for key in sorted(value, key=str):
+            yield from _parts(str(key))
+            yield from _parts(value[key])
+    elif isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        yield f"sequence {len(items)};".encode()
+        for item in items:
+            yield from _parts(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        own = {field.name: getattr(value, field.name) for field in fields(value) if field.compare}
+        yield from _object(value, own)
+    elif type(value).__module__.startswith(("optimizer.", "flows.")):
+        yield from _object(value, vars(value))
+    else:
+        yield f"{type(value).__name__} {value!r};".encode()
+
+
+def _object(value: Any, attributes: Mapping[str, Any]) -> Iterator[bytes]:
+    yield f"object {type(value).__qualname__};".encode()
+    yield from _parts(attributes)

@@ -1,6 +1,7 @@
 """Configuration: compose the yaml choices, check every key, build the components.
 
-With :mod:`optimizer.training.tuning.grammar` the only module of the package that knows Hydra and OmegaConf.
+With :mod:`optimizer.training.tuning.grammar` the only module of the package that knows Hydra and
+OmegaConf.
 """
 
 from __future__ import annotations
@@ -9,44 +10,41 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
+from optimizer.core.artifacts import shipped
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.errors import ConfigError, OptimizerError
+from optimizer.core.extensions import check_extensions
+from optimizer.core.renamed import refuse_renamed
 
-CONF_DIR = Path(__file__).resolve().parents[3] / "conf"
+T = TypeVar("T")
+CONF_DIR = shipped("conf")
+"""Where our yamls lie."""
 GROUPS = ("data", "features", "target", "split", "model", "imbalance")
 """The choices that name an experiment."""
 NODES = (
-    "data",
-    "quality",
-    "target",
-    "split",
-    "model",
-    "imbalance",
-    "evaluation",
-    "store",
-    "replay",
-    "policy",
-    "recommend",
-    "patches",
-    "feedback",
-)
+    "data", "quality", "target", "split", "model", "imbalance", "evaluation", "store", "bounds",
+    "conformal", "replay", "recommend", "patches", "simulate",
+)  # fmt: skip
 """Keys of one component each."""
+BY_RESOURCE = ("surface", "policy")
+"""Keys of one component per resource."""
 OPTIONAL = ("search", "prices")
-"""The same, which may be left empty."""
+"""Keys of one component, which may be left empty."""
 _ALONE = Lock()  # Hydra keeps what it composes from in one place for all threads
 
 
-def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
+def load_config(overrides: Sequence[str] | None = None) -> ExperimentConfig:
     """Compose, resolve and check a configuration.
 
     Parameters
     ----------
-    overrides : list of str, optional
+    overrides : sequence of str, optional
         Hydra overrides such as ``["model=lstm", "target.horizon=6h"]``.
 
     Returns
@@ -59,60 +57,145 @@ def load_config(overrides: list[str] | None = None) -> ExperimentConfig:
     ConfigError
         An unknown choice or key, a missing value, or a value of the wrong type.
     """
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    given = list(overrides or [])
+    refuse_renamed(given)
+    with explained(given), _hydra() as compose:
+        composed = compose("config", overrides=given, return_hydra_config=True)
+    return check_composed(composed, composed.hydra.runtime.choices, given)
 
-    try:
-        composed = _compose(overrides or [])
-        choices = dict(composed.hydra.runtime.choices)
+
+def check_composed(
+    composed: Any, choices: Mapping[str, Any], overrides: Sequence[str]
+) -> ExperimentConfig:
+    """Resolve what Hydra has composed and check every key of it.
+
+    Parameters
+    ----------
+    composed : omegaconf.DictConfig
+        The whole configuration; Hydra's own node may be in it.
+    choices : mapping
+        Which yaml each group was taken from, as Hydra tells it.
+    overrides : sequence of str
+        As the user gave them.
+
+    Raises
+    ------
+    ConfigError
+        See :func:`load_config`.
+    """
+    from omegaconf import OmegaConf
+
+    with explained(overrides):
         plain = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
         OmegaConf.resolve(plain)
         values = OmegaConf.to_container(plain, throw_on_missing=True)
         known = OmegaConf.merge(OmegaConf.structured(ExperimentConfig), values)
         config = OmegaConf.to_object(known)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise _explain(error, overrides or []) from error
     assert isinstance(config, ExperimentConfig)  # noqa: S101 - to_object's declared type is Any
-    config.choices = {k: str(v) for k, v in choices.items() if k.isidentifier()}
+    config.choices = {k: str(v) for k, v in choices.items() if re.fullmatch(r"[\w/]+", k)}
+    config.overrides = list(overrides)
     for key, node in _nodes(config):
         _check_arguments(key, node)
     return config
 
 
-def _compose(overrides: list[str]) -> Any:
-    """Return the composed configuration, also while Hydra's own command line is running."""
+@contextmanager
+def explained(overrides: Sequence[str]) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into an error that names the override at fault."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if isinstance(error, OptimizerError):
+            raise
+        raise _explain(error, list(overrides)) from error
+
+
+@contextmanager
+def _hydra() -> Iterator[Any]:
+    """Yield Hydra's ``compose``, also while Hydra's own command line is running."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import JobRuntime
 
+    check_conf()
     with _ALONE:
         running = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
             name = JobRuntime.instance().get("name")  # of the command that runs, kept as it is
             with initialize_config_dir(str(CONF_DIR), job_name=name, version_base="1.3"):
-                return compose("config", overrides=overrides, return_hydra_config=True)
+                yield compose
         finally:
             GlobalHydra.instance().hydra = running
 
 
+def check_conf() -> None:
+    """Raise unless our yamls are there, and no extension gives one of them a second time.
+
+    Raises
+    ------
+    ConfigError
+        The directory of yamls is missing, or see
+        :func:`~optimizer.core.extensions.check_extensions`.
+    """
+    if not (CONF_DIR / "config.yaml").is_file():
+        raise ConfigError(
+            "conf",
+            seen=f"no config.yaml in {CONF_DIR}",
+            allowed="the directory conf of a checkout, or that of the installed package",
+            fix="install the package again, or restore conf/ with git checkout conf",
+        )
+    check_extensions(CONF_DIR)
+
+
 def list_choices(group: str) -> tuple[str, ...]:
-    """Return the names of a group's choices, those of its own directory."""
-    return tuple(sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")))
+    """Return the names of a group's choices, those of extensions among them."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    with _hydra():
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None  # noqa: S101 - it has just been initialised
+        return tuple(sorted(hydra.config_loader.get_group_options(group)))
 
 
-def preset(group: str, choice: str) -> dict[str, Any]:
-    """Return the values that a choice's own yaml gives, resolved as in a run without overrides."""
+def load_presets(group: str, names: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values that choices' own yamls give, by name, resolved beside other overrides.
+
+    Parameters
+    ----------
+    group : str
+        Such as ``policy/cpu``.
+    names : sequence of str
+        Choices of the group.
+    overrides : sequence of str
+        Give what the yamls refer to.
+    """
+    wanted = [f"+{group}@presets.{name}={name}" for name in names]
+    presets: dict[str, Any] = compose_plain(*overrides, *wanted)["presets"]
+    return {name: presets[name] for name in names}
+
+
+@lru_cache(maxsize=8)
+def compose_plain(*overrides: str) -> dict[str, Any]:
+    """Return a composition as plain values, unchecked: ``???`` stands for what is missing.
+
+    The newest ones are kept, since composing takes a fifth of a second; callers do not change
+    them.
+    """
     from omegaconf import OmegaConf
 
-    whole = OmegaConf.create(load_config().to_dict())
-    whole[group] = OmegaConf.load(CONF_DIR / group / f"{choice}.yaml")
-    values: dict[str, Any] = OmegaConf.to_container(whole[group], resolve=True)  # type: ignore[assignment]
+    with explained(overrides):
+        with _hydra() as compose:
+            composed = compose("config", overrides=list(overrides))
+        OmegaConf.resolve(composed)
+        values: dict[str, Any] = OmegaConf.to_container(composed)  # type: ignore[assignment]
     return values
 
 
-def build(node: dict[str, Any], key: str) -> Any:
+def build(node: dict[str, Any], key: str, protocol: type[Any] | None = None) -> Any:
     """Instantiate the component of a node.
 
     Parameters
@@ -121,12 +204,41 @@ def build(node: dict[str, Any], key: str) -> Any:
         ``_target_`` and arguments.
     key : str
         Its place in the configuration, for messages.
+    protocol : type, optional
+        What the component must be: a class, or a protocol that can be checked at run time.
 
     Raises
     ------
     ConfigError
-        The constructor refused an argument.
+        The constructor refused an argument, or the component lacks a method.
     """
+    component = _instantiate(node, key)
+    if protocol is not None:
+        require_methods(component, protocol, key)
+    return component
+
+
+def require_methods(component: object, protocol: type[Any], key: str) -> None:
+    """Raise unless a component is what its place in the configuration needs.
+
+    Raises
+    ------
+    ConfigError
+        It names the class and what it lacks.
+    """
+    if isinstance(component, protocol):
+        return
+    members = [name for name in dir(protocol) if not name.startswith("_")]
+    missing = [name for name in members if not hasattr(component, name)]
+    raise ConfigError(
+        f"{key}._target_",
+        seen=f"{type(component).__name__} without {', '.join(missing) or 'what it needs'}",
+        allowed=f"a class with {', '.join(members)}, as {protocol.__name__} describes",
+        fix="add what is missing to the class, or choose another one",
+    )
+
+
+def _instantiate(node: dict[str, Any], key: str) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
@@ -148,13 +260,25 @@ def build(node: dict[str, Any], key: str) -> Any:
         ) from error
 
 
+PLACES = (
+    ("baselines.", r"\bmodel\.", ""),
+    ("features.groups.", r"\bfeatures\.groups\.\w+\.", ""),
+    ("surface.", r"\bsurface\.", ""),
+    ("surface.", r"\bmodel\.", "model."),
+    ("policy.", r"\bpolicy\.", ""),
+)
+"""Where nodes of a key's start stand, what a class calls its own key, and what goes between."""
+
+
 def _placed(error: OptimizerError, key: str) -> OptimizerError:
     """Return the error under the node's own key: one class may serve several nodes."""
-    if "." not in key:
-        return error
-    home = r"\bmodel\." if key.startswith("baselines.") else r"\bfeatures\.groups\.\w+\."
-    offender, fix = (re.sub(home, f"{key}.", text) for text in (error.offender, error.fix))
-    return type(error)(offender, seen=error.seen, allowed=error.allowed, fix=fix)
+    for start, home, told in PLACES:
+        if key.startswith(start):
+            new = f"{key}.{told}"
+            offender, fix = (re.sub(home, new, text) for text in (error.offender, error.fix))
+            if offender != error.offender:
+                return type(error)(offender, seen=error.seen, allowed=error.allowed, fix=fix)
+    return error
 
 
 def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -165,6 +289,9 @@ def _nodes(config: ExperimentConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"features.groups.{name}", node
     for name, node in config.baselines.items():
         yield f"baselines.{name}", node
+    for key in BY_RESOURCE:
+        for resource, node in getattr(config, key).items():
+            yield f"{key}.{resource}", node
     yield from ((key, getattr(config, key)) for key in OPTIONAL if getattr(config, key))
 
 
@@ -192,6 +319,19 @@ def _check_arguments(key: str, node: Any) -> None:
     for argument in node:
         if argument not in allowed and not argument.startswith("_"):
             raise _unknown_key(f"{key}.{argument}", [f"{key}.{name}" for name in allowed])
+    for place, inner in _inner_nodes(node, key):
+        _check_arguments(place, inner)
+
+
+def _inner_nodes(node: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every node within a node that names a class of its own, with its key."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            place = f"{key}.{name}"
+            if "_target_" in value:
+                yield place, value
+            else:
+                yield from _inner_nodes(value, place)
 
 
 def _unknown_key(key: str, known: list[str]) -> ConfigError:

@@ -98,22 +98,32 @@ class ExperimentConfig:
         ``_target_`` and arguments of the search; empty without one.
     runner : Runner
         What work fans out on.
+    interval : str
+        How long a request holds: the distance of cutoffs wherever requests are made.
+    bounds, conformal : dict
+        ``_target_`` and arguments of the limits of every request, and of what corrects promises.
+    surface : dict
+        ``_target_`` and arguments of the exceedance surface of each resource.
+    policy : dict
+        ``_target_`` and arguments of the right-sizing policy of each resource.
     replay : dict
         ``_target_`` and arguments of the replay of right-sizing policies.
-    policy : dict
-        ``_target_`` and arguments of the right-sizing policy that recommends.
     prices : dict
         ``_target_`` and arguments of the price catalogue; empty without one.
     recommend, patches : dict
         ``_target_`` and arguments of what turns requests into recommendations and patches.
-    feedback : dict
-        ``_target_`` and arguments of what `flows/feedback.py` simulates.
+    simulate : dict
+        ``_target_`` and arguments of what `flows/simulate.py` simulates.
+    presets : dict
+        Further nodes that :func:`~optimizer.core.config.load_presets` composes.
     backtest : Backtest
         What `flows/backtest.py` replays.
     trial : Trial
         Set by a search for its jobs.
     choices : dict
         Which yaml each group was taken from; filled by :func:`load_config`.
+    overrides : list of str
+        As the user gave them; filled by :func:`load_config`.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -129,21 +139,27 @@ class ExperimentConfig:
     backfill: Backfill = field(default_factory=Backfill)
     search: dict[str, Any] = field(default_factory=dict)
     runner: Runner = field(default_factory=Runner)
+    bounds: dict[str, Any] = field(default_factory=dict)
+    surface: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conformal: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, dict[str, Any]] = field(default_factory=dict)
     replay: dict[str, Any] = field(default_factory=dict)
-    policy: dict[str, Any] = field(default_factory=dict)
     prices: dict[str, Any] = field(default_factory=dict)
     recommend: dict[str, Any] = field(default_factory=dict)
     patches: dict[str, Any] = field(default_factory=dict)
-    feedback: dict[str, Any] = field(default_factory=dict)
+    simulate: dict[str, Any] = field(default_factory=dict)
+    presets: dict[str, Any] = field(default_factory=dict)
     backtest: Backtest = field(default_factory=Backtest)
     trial: Trial = field(default_factory=Trial)
     seed: int = 7
     threads: int | None = None
+    interval: str = "6h"
     now: str | None = None
     cache: Cache = field(default_factory=Cache)
     tracking: Tracking = field(default_factory=Tracking)
     registry: Registry = field(default_factory=Registry)
     choices: dict[str, str] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as plain values."""
@@ -155,7 +171,8 @@ class ExperimentConfig:
 
     def flatten(self) -> dict[str, Any]:
         """Return every leaf by its dotted key, as used on the command line."""
-        return dict(leaves(self.to_dict(), ""))
+        values = {key: one for key, one in self.to_dict().items() if key != "overrides"}
+        return dict(leaves(values, ""))
 
 
 def leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@
     ├── InsufficientHistoryError  too little time for the features, folds or labels
     ├── TargetError               labels that cannot be learned (one class only)
     ├── TrackingError             MLflow's store or registry cannot be used
+    ├── StateError                a saved model that cannot be written, or read again
     └── StoreError                the feature store cannot be reached, or is not what it should be
 """
 
@@ -77,6 +78,10 @@ class TrackingError(OptimizerError):
     """The tracking store or model registry cannot be reached or refuses."""
 
 
+class StateError(OptimizerError):
+    """A fitted object cannot be written as plain values, or not be read from them."""
+
+
 class StoreError(OptimizerError):
     """The feature store cannot be reached, or does not hold what it should."""
 
@@ -84,3 +89,9 @@ class StoreError(OptimizerError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, in short; the name of its kind if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def format_error(error: BaseException) -> str:
+    """Return what an error says in one line, with its kind unless it is one of ours."""
+    told = first_line(error)
+    return told if isinstance(error, OptimizerError) else f"{type(error).__name__}: {told}"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""From forecasts to requests: policies, prices, replays, simulations, recommendations."""

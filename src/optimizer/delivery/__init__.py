@@ -1,1 +1,1 @@
-"""TODO."""
+"""What leaves the house: terminal, files, report, patches, served features."""

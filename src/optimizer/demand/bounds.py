@@ -15,7 +15,7 @@ from optimizer.demand.usage import Usage
 
 @dataclass(frozen=True)
 class RequestBounds:
-    """The least and the largest request: the same for every policy, and for what surfaces are asked.
+    """The least and the largest request, the same for every policy and for what surfaces are asked.
 
     Parameters
     ----------
@@ -55,6 +55,10 @@ class RequestBounds:
             float32, shape ``(n_cutoffs, n_services)``; NaN where neither is known.
         """
         return past_caps(usage, cutoffs, self.headroom)
+
+    def range(self, usage: Usage, cutoffs: NDArray[np.int64]) -> tuple[float, FloatArray]:
+        """Return the floor, and the caps of :meth:`caps`, none of them below it."""
+        return self.floor, np.maximum(self.caps(usage, cutoffs), np.float32(self.floor))
 
     def hold(
         self,

@@ -1,4 +1,4 @@
-"""What lies before a cutoff: how much of it there is, its maximum, and the largest request."""
+"""What lies before a cutoff: how much of it there is, and its maximum."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray, IntArray
 from optimizer.demand.usage import Usage
-
-FLOOR = 0.01
-"""Cores or GiB; no request is lower."""
-HEADROOM = 1.05
-"""No request is higher than so many times the capacity, unless usage has been."""
 
 
 def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
@@ -83,15 +78,3 @@ def past_peaks(usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
     found = np.asarray(np.fmax.accumulate(pieces, axis=1).T, dtype=np.float32)
     found[cutoffs == 0] = np.nan  # an empty piece gives the value at its start, not nothing
     return found
-
-
-def request_caps(usage: Usage, cutoffs: NDArray[np.int64], headroom: float) -> FloatArray:
-    """Return the largest request: ``headroom * capacity``, or the highest past usage if more.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where neither is known.
-    """
-    caps: FloatArray = np.fmax(past_peaks(usage, cutoffs), np.float32(headroom) * usage.capacity)
-    return caps

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-
-if TYPE_CHECKING:
-    pass
 
 CPU, MEMORY = "cpu", "memory"
 

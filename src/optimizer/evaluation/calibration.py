@@ -15,11 +15,13 @@ the wrong order back.)
 from __future__ import annotations
 
 import logging
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.errors import ConfigError
+from optimizer.core.state import Stateful
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ OUTER_REACH = 0.1
 """Beyond the validation scores the map goes on rising, by less than so many logits in all."""
 
 
-class Calibrator:
+class Calibrator(Stateful):
     """A strictly increasing map from scores to probabilities.
 
     Parameters
@@ -62,6 +64,8 @@ class Calibrator:
     Oron and Flournoy, Centered isotonic regression, Statistics in Biopharmaceutical Research
     2017.
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("name", "x_", "y_")
 
     def __init__(self, min_positives_isotonic: int = 200) -> None:
         if min_positives_isotonic < 1:

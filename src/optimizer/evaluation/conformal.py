@@ -7,11 +7,13 @@ and stopped early. One number per horizon and level, learned on held-out rows, s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
+from optimizer.core.state import Stateful
 
 MIN_ROWS = 50
 """Fewer known validation rows than this leave a horizon as it was."""
@@ -19,7 +21,7 @@ SPREAD_FLOOR = 0.05
 """A row's spread is at least this share of the horizon's mean spread."""
 
 
-class QuantileCalibrator:
+class QuantileCalibrator(Stateful):
     """Shift every quantile by a multiple of the row's own predicted spread.
 
     For horizon h and level q the adjusted quantile is ``p_q + c_hq * spread``, where the spread
@@ -55,6 +57,8 @@ class QuantileCalibrator:
     spread as in Sesia and Candès, A comparison of some conformal quantile regression methods,
     Stat 2020.
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("shift_", "spread_floor_")
 
     def __init__(self, levels: Sequence[float], lower_bound: float | None = 0.0) -> None:
         self.levels = tuple(levels)

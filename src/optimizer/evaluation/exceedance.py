@@ -13,6 +13,7 @@ from optimizer.core.durations import format_duration
 from optimizer.core.errors import TargetError
 from optimizer.core.panel import FloatArray
 from optimizer.core.schema import SERVICE, TIMESTAMP
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.usage import Usage
 from optimizer.evaluation import bootstrap
 from optimizer.evaluation.settings import Evaluation
@@ -65,7 +66,7 @@ def score_answer(
     answer: Answer,
     usage: Usage,
     cutoffs: NDArray[np.int64],
-    floor: float | None = None,
+    bounds: RequestBounds | None = None,
 ) -> Scored:
     """Return what a trained surface says at the reference levels of some of its cutoffs.
 
@@ -79,8 +80,8 @@ def score_answer(
         Gives the outcomes.
     cutoffs : numpy.ndarray
         int64, ascending, shape ``(n_cutoffs,)``.
-    floor : float, optional
-        Least level to score; the surface's own if absent.
+    bounds : RequestBounds, optional
+        Least and largest level to score; the surface's own if absent.
 
     Raises
     ------
@@ -89,8 +90,9 @@ def score_answer(
     """
     rows = np.searchsorted(answer.raw.cutoffs, cutoffs)
     table = answer.table.part(cutoffs)
-    least = trained.model.floor if floor is None else floor
-    cases = reference_cases(usage, table, answer.raw.interval, least, trained.model.outcome)
+    settings = trained.settings
+    limits = settings.bounds if bounds is None else bounds
+    cases = reference_cases(usage, table, answer.raw.interval, limits, settings.outcome)
     raw = trained.model.exceedance(usage, table, cases.rows.levels)
     raw[np.isnan(answer.raw.exceedance[rows, :, -1])] = np.nan  # too young to be forecast
     found = Scored(cases, {"model": multiply(raw, answer.factors[rows]), "raw": raw})

@@ -20,6 +20,7 @@ from optimizer.core.durations import count_steps, format_duration, parse_duratio
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import FloatArray
 from optimizer.core.schema import LABELS, METRICS
+from optimizer.core.state import Stateful
 from optimizer.features.table import ON_DEMAND_VIEW, FeatureSpec
 
 Array = NDArray[Any]
@@ -147,10 +148,7 @@ class Block(ABC):
 
     @abstractmethod
     def cluster(self, name: str, kind: str) -> Array:
-        """Return an aggregate of the metric over the service's cluster.
-
-        ``kind`` is one of ``count``, ``mean``, ``max``, ``std`` and ``above_80``.
-        """
+        """Return the metric's ``count``, ``mean``, ``max``, ``std`` or ``above_80`` by cluster."""
 
     @abstractmethod
     def cluster_trend(self, name: str, trend: Callable[[Array], Array], reach: int) -> Array:
@@ -213,7 +211,7 @@ Planned = Sequence[Feature | Derived]
 """What a group offers on a layout: stored and derived features, in order."""
 
 
-class FeatureGroup(ABC):
+class FeatureGroup(Stateful, ABC):
     """A set of features that belong together and can be chosen or left out together.
 
     ``view`` is the feature view of the store that keeps them, ``scope`` the entity it is keyed

@@ -1,7 +1,9 @@
-"""The two protocols that every model, baselines included, implements one or both of."""
+"""The protocols of models: events, forecasts, and shares of steps above a level."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -94,9 +96,45 @@ class Forecaster(Protocol):
 
 
 @runtime_checkable
+class ExceedanceModel(Protocol):
+    """A model of the share of coming steps above a level: what an exceedance surface is made of."""
+
+    def fit_exceedance(
+        self, X: FloatArray, y: FloatArray, monotone: Sequence[int], runtime: Runtime
+    ) -> None:
+        """Learn shares from rows of one level each.
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            float32, shape ``(n, n_inputs)``; NaN where unknown.
+        y : numpy.ndarray
+            float32, shape ``(n,)``, in [0, 1].
+        monotone : sequence of int
+            Per input 1 if the share never falls in it, -1 if it never rises, else 0.
+        runtime : Runtime
+            Seed and threads.
+        """
+        ...
+
+    def predict_exceedance(self, X: FloatArray) -> FloatArray:
+        """Return shares in [0, 1], shape ``(n,)``."""
+        ...
+
+    def contributions(self, X: FloatArray) -> FloatArray:
+        """Return what each input adds to a row's log-odds, shape as ``X``."""
+        ...
+
+
+@runtime_checkable
 class Explainable(Protocol):
     """A model that can say which inputs mattered."""
 
     def importance(self) -> dict[str, float]:
         """Return the share of each input, summing to 1."""
         ...
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

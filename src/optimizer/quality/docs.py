@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from html import escape
+from importlib.resources import files
 from pathlib import Path
 
-from optimizer.quality.docs_style import STYLE
-from optimizer.quality.report import Check, QualityReport, show
+from optimizer.quality.report import QualityReport, show
 from optimizer.quality.runner import SuiteRun, quiet_gx
 
 SITE = "cloud_workload_optimizer"
@@ -44,10 +43,12 @@ def write_docs(run: SuiteRun, report: QualityReport, directory: Path) -> Path:
         The index page.
     """
     _build_site(run, directory)
+    style = files(__package__).joinpath("templates", "docs.css").read_text(encoding="utf-8")
     for page in directory.rglob("*.html"):
-        page.write_text(_localise(page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = _localise(page.read_text(encoding="utf-8"), style)
+        page.write_text(text, encoding="utf-8")
     index = directory / "index.html"
-    index.write_text(_index(report, _links(run, directory)), encoding="utf-8")
+    index.write_text(_index(report, _links(run, directory), style), encoding="utf-8")
     return index
 
 
@@ -70,10 +71,10 @@ def _build_site(run: SuiteRun, directory: Path) -> None:
     shutil.rmtree(directory / "static", ignore_errors=True)
 
 
-def _localise(html: str) -> str:
+def _localise(html: str, style: str) -> str:
     """Return the page without outside references, with the style sheet inside."""
     html = _ACTIONS.sub("", _OUTSIDE.sub("", html))
-    return html.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+    return html.replace("</head>", f"<style>{style}</style></head>", 1)
 
 
 def _links(run: SuiteRun, directory: Path) -> dict[str, str]:
@@ -85,35 +86,17 @@ def _links(run: SuiteRun, directory: Path) -> dict[str, str]:
     }
 
 
-def _index(report: QualityReport, links: dict[str, str]) -> str:
-    order = sorted(report.checks, key=lambda c: (c.passed, c.severity != "error"))
-    rows = "\n".join(_row(check) for check in order)
-    reasons = "".join(
-        f"<tr><td>{escape(why)}</td><td>{n:,}</td></tr>"
-        for why, n in report.quarantined_by_reason.items()
+def _index(report: QualityReport, links: dict[str, str], style: str) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    world = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    pages = " ".join(
-        f'<a class="nav-link" href="{escape(page)}">{escape(asset)}</a>'
-        for asset, page in links.items()
-    )
+    world.filters["show"] = show
     state = "passed" if report.success else "failed"
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="UTF-8"><title>{TITLE}</title><style>{STYLE}</style></head>
-<body><main class="index">
-<h1>{TITLE} <span class="badge {state}">{state}</span></h1>
-<p>{report.n_rows:,} rows, {report.n_quarantined:,} quarantined, {len(report.checks)} checks,
-errors: {len(report.errors)}, warnings: {len(report.warnings)}. In detail: {pages}</p>
-{f'<h2>Quarantined rows</h2><table class="table">{reasons}</table>' if reasons else ""}
-<h2>Checks</h2>
-<table class="table"><thead><tr><th>Result</th><th>Check</th><th>Subject</th><th>Observed</th>
-<th>Allowed</th></tr></thead><tbody>
-{rows}
-</tbody></table></main></body></html>
-"""
-
-
-def _row(check: Check) -> str:
-    state = "passed" if check.passed else ("failed" if check.severity == "error" else "warning")
-    cells = (check.name, check.subject, show(check.observed), check.allowed)
-    told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><td><span class="badge {state}">{state}</span></td>{told}</tr>'
+    page = world.get_template("index.html.j2")
+    return page.render(title=TITLE, state=state, report=report, links=links, style=style)

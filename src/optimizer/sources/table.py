@@ -12,6 +12,7 @@ import pandas as pd
 
 from optimizer.core.errors import SchemaError
 from optimizer.core.schema import CLUSTER, METRICS, REQUIRED, SERVICE, TIMESTAMP
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import check_forward, parse_timestamps, to_utc
 from optimizer.sources.files import (
     CSV_SUFFIXES,
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TableTelemetry:
+class TableTelemetry(WholeSource):
     """A CSV or Parquet file, a directory of them, or a glob; one row per service and step.
 
     Parameters
@@ -88,11 +89,11 @@ class TableTelemetry:
     def _files(self) -> list[Path]:
         return find_files(self.path, (*CSV_SUFFIXES, *PARQUET_SUFFIXES))
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files."""
         return fingerprint({"source": "table"} | asdict(self), self._files())
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
 
         Raises
@@ -106,7 +107,7 @@ class TableTelemetry:
         """
         files = self._files()
         found = [match_columns(column_names(file), self._columns) for file in files]
-        frames = [self._read(file, names) for file, names in zip(files, found, strict=True)]
+        frames = [self._read_file(file, names) for file, names in zip(files, found, strict=True)]
         return complete(
             join(frames, self.path),
             self.name,
@@ -115,7 +116,7 @@ class TableTelemetry:
             joined=self.join_days,
         )
 
-    def _read(self, file: Path, found: Mapping[str, str]) -> pd.DataFrame:
+    def _read_file(self, file: Path, found: Mapping[str, str]) -> pd.DataFrame:
         """Return one file's rows under canonical names, in the file's order."""
         available = column_names(file)
         self._check_present(file, available, found)

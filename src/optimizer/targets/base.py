@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
 from optimizer.core.panel import BoolArray, FloatArray, Panel
 from optimizer.targets.dataset import Task
-
-if TYPE_CHECKING:
-    pass
 
 Kind = Literal["event", "forecast", "exceedance"]
 """Who learns it and how: see ``flows/train.py``."""
@@ -41,6 +38,7 @@ class Labels:
     rule: str
 
 
+@runtime_checkable
 class Target(Protocol):
     """What is to be predicted; reads the future of t by definition, features never do."""
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.core.config import build
+from optimizer.core.config import build, require_methods
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
 from optimizer.core.validation import require_count
 from optimizer.evaluation.settings import Evaluation
+from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import check_history
+from optimizer.features.store.settings import StoreSettings
 from optimizer.features.table import FeatureTable
-from optimizer.models.base import Runtime
+from optimizer.models.base import ExceedanceModel, Runtime, available_cores
+from optimizer.models.exceedance.rolling import RollingSurface
 from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.quality.guard import TelemetryGuard
 from optimizer.sources.base import TelemetrySource
 from optimizer.targets.base import Labels, RowTarget, Target
 from optimizer.targets.splits import RollingOrigin
-from optimizer.training.fit import FoldSamples, Recipe, check_fold, check_pair, cut_fold
+from optimizer.training.fit import (
+    FoldSamples,
+    Recipe,
+    check_fold,
+    check_imbalance,
+    check_pair,
+    cut_fold,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,10 @@ class Components:
         Unfitted baselines by name.
     runtime : Runtime
         Seed and threads.
+    surfaces : mapping
+        Exceedance surface of each resource.
+    quality, store : object
+        The guard of the telemetry, and where features are stored.
     """
 
     source: TelemetrySource
@@ -50,6 +65,9 @@ class Components:
     model: object
     baselines: dict[str, object]
     runtime: Runtime
+    surfaces: Mapping[str, RollingSurface]
+    quality: TelemetryGuard
+    store: StoreSettings
 
 
 @dataclass(frozen=True)
@@ -79,15 +97,19 @@ def build_components(config: ExperimentConfig) -> Components:
     ConfigError
         A value is out of its range, or two choices do not go together.
     """
-    target: Target = build(config.target, "target")
+    target: Target = build(config.target, "target", Target)
     model = build(config.model, "model")
-    check_pair(model, config.choices["model"], target.kind, config.choices["imbalance"])
+    check_imbalance(config.choices["imbalance"], config.choices["target"], target.kind)
+    if target.kind == "exceedance":
+        refuse_row_model(config)
+    else:
+        check_pair(model, config.choices["model"], target.kind)
     check_search(config, target)
     check_runner(model, config.runner.kind)
     baselines = {}
     for name, node in config.baselines.items():
         baselines[name] = build(node, f"baselines.{name}")
-        check_pair(baselines[name], name, target.kind, "none")
+        check_pair(baselines[name], name, target.kind)
     if not baselines:
         raise ConfigError(
             "baselines",
@@ -97,22 +119,70 @@ def build_components(config: ExperimentConfig) -> Components:
         )
     split: RollingOrigin = build(config.split, "split")
     split.gap_of(target.gap)
-    build(config.quality, "quality")
-    build(config.store, "store")
-    build(config.replay, "replay")
     return Components(
-        source=build(config.data, "data"),
+        source=build(config.data, "data", TelemetrySource),
         target=target,
         split=split,
-        imbalance=build(config.imbalance, "imbalance"),
+        imbalance=build(config.imbalance, "imbalance", ImbalanceStrategy),
         evaluation=build(config.evaluation, "evaluation"),
         groups=tuple(
-            build(node, f"features.groups.{name}") for name, node in config.features.groups.items()
+            build(node, f"features.groups.{name}", FeatureGroup)
+            for name, node in config.features.groups.items()
         ),
         model=model,
         baselines=baselines,
         runtime=build_runtime(config),
+        surfaces=build_surfaces(config),
+        quality=build(config.quality, "quality"),
+        store=build(config.store, "store"),
     )
+
+
+def build_surfaces(config: ExperimentConfig) -> dict[str, RollingSurface]:
+    """Return the exceedance surface of each resource."""
+    surfaces = {}
+    for resource, node in config.surface.items():
+        surface: RollingSurface = build(node, f"surface.{resource}", RollingSurface)
+        require_methods(surface.model, ExceedanceModel, f"surface.{resource}.model")
+        surfaces[resource] = surface
+    return surfaces
+
+
+def refuse_row_model(config: ExperimentConfig) -> None:
+    """Raise if a setting of ``model`` was given for a surface, which does not read it.
+
+    Raises
+    ------
+    ConfigError
+        It names where the surface's own model stands.
+    """
+    for override in config.overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if key == "model" or key.startswith("model."):
+            own = f"surface.{config.target['resource']}.model"
+            raise ConfigError(
+                key,
+                seen=f"a setting that target={config.choices['target']} does not read",
+                allowed=f"{own}.*, and model/exceedance@{own}=<choice>",
+                fix=f"write {key.replace('model', own, 1)}, or choose another target",
+            )
+
+
+def refuse_search(config: ExperimentConfig) -> None:
+    """Raise if a search was chosen where only trainings are run.
+
+    Raises
+    ------
+    ConfigError
+        What is missing is named.
+    """
+    if config.search and config.trial.number is None:
+        raise ConfigError(
+            f"search={config.choices['search']}",
+            seen="trainings without Optuna",
+            allowed="a search with -m hydra/sweeper=optuna",
+            fix="add -m hydra/sweeper=optuna, or leave search out",
+        )
 
 
 def check_search(config: ExperimentConfig, target: Target) -> None:
@@ -128,7 +198,7 @@ def check_search(config: ExperimentConfig, target: Target) -> None:
             f"search={config.choices['search']}",
             seen=f"target={config.choices['target']}",
             allowed="a search with target=scale_event or target=utilization",
-            fix="leave search out; a grid tries values: -m target.surface.num_leaves=31,63",
+            fix="leave search out; a grid tries values: -m surface.cpu.model.num_leaves=31,63",
         )
 
 
@@ -161,11 +231,6 @@ def build_runtime(config: ExperimentConfig) -> Runtime:
     if config.threads is not None:
         require_count("threads", config.threads, 1, fix=1)
     return Runtime(config.seed, config.threads or available_cores(), sys.stderr.isatty())
-
-
-def available_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def build_experiment(

@@ -22,9 +22,6 @@ from optimizer.targets.dataset import EventTask, ForecastTask, Samples, Task
 from optimizer.targets.splits import Fold
 from optimizer.training.predictor import TrainedModel
 
-SURFACE_LEARNER = "lightgbm"
-"""The choice of ``model`` that goes with a target of kind exceedance."""
-
 
 @dataclass(frozen=True)
 class FoldSamples:
@@ -69,61 +66,57 @@ class Recipe:
     runtime: Runtime
 
 
-def check_pair(model: object, name: str, task_kind: str, imbalance: str) -> None:
-    """Raise if a model cannot serve the target, or a strategy makes no sense for it.
+PROTOCOLS: dict[str, type] = {
+    "event": EventClassifier,
+    "forecast": Forecaster,
+    "exceedance": ShareBaseline,
+}
+"""What a model, or a baseline, of each kind of target has to be; a surface's own model stands
+elsewhere."""
+
+
+def check_pair(model: object, name: str, task_kind: str) -> None:
+    """Raise if a model cannot serve the target.
 
     Parameters
     ----------
     model : object
-        An instance of the chosen model.
+        An instance of the chosen model or baseline.
     name : str
         Its choice, for the message.
     task_kind : {"event", "forecast", "exceedance"}
         What the target asks for.
-    imbalance : str
-        The chosen strategy.
 
     Raises
     ------
     ConfigError
         The pair is impossible.
     """
-    if task_kind == "exceedance":
-        _check_surface_pair(model, name, imbalance)
-        return
-    protocol = EventClassifier if task_kind == "event" else Forecaster
+    protocol = PROTOCOLS[task_kind]
     if not isinstance(model, protocol):
-        other = "utilization" if task_kind == "event" else "scale_event"
+        methods = [name for name in dir(protocol) if not name.startswith("_")]
+        other = "scale_event" if task_kind == "forecast" else "utilization"
         raise ConfigError(
             f"model={name}",
-            seen=f"a target of kind {task_kind}",
-            allowed="lightgbm, xgboost, catboost, lstm, gru or a baseline of this kind",
-            fix=f"choose another model, or target={other}",
-        )
-    if task_kind == "forecast" and imbalance != "none":
-        raise ConfigError(
-            f"imbalance={imbalance}",
-            seen="a target that is a quantity, not a rare event",
-            allowed="imbalance=none with target=utilization",
-            fix="set imbalance=none, or target=scale_event",
+            seen=f"a target of kind {task_kind}, for which {type(model).__name__} has no method",
+            allowed=f"a model with {' and '.join(methods)}",
+            fix=f"choose another model such as model=lightgbm, or target={other}",
         )
 
 
-def _check_surface_pair(model: object, name: str, imbalance: str) -> None:
-    """Raise unless the model is the learner of the surface, or a baseline of it."""
-    if name != SURFACE_LEARNER and not isinstance(model, ShareBaseline):
-        raise ConfigError(
-            f"model={name}",
-            seen="a target of kind exceedance",
-            allowed="model=lightgbm: the surface is learned by LightGBM; its settings are "
-            "target.surface.*",
-            fix="leave model out, or choose target=scale_event or target=utilization",
-        )
-    if imbalance != "none":
+def check_imbalance(imbalance: str, target: str, task_kind: str) -> None:
+    """Raise if a strategy for rare events is given for a target that is none.
+
+    Raises
+    ------
+    ConfigError
+        The strategy makes no sense.
+    """
+    if task_kind != "event" and imbalance != "none":
         raise ConfigError(
             f"imbalance={imbalance}",
-            seen="a target that is a share of steps, not a rare event",
-            allowed="imbalance=none with target=exceedance",
+            seen=f"target={target}, which is a quantity, not a rare event",
+            allowed=f"imbalance=none with target={target}",
             fix="set imbalance=none, or target=scale_event",
         )
 

@@ -132,7 +132,7 @@ def surface_beats_champion(
         return _nothing_newer(latest)
     mine = score_answer(challenger, challenger.answer(usage, newer), usage, newer)
     theirs = score_answer(
-        champion, champion.answer(usage, newer), usage, newer, challenger.model.floor
+        champion, champion.answer(usage, newer), usage, newer, challenger.settings.bounds
     )
     both = Scored(mine.cases, {"model": mine.shares["model"], "champion": theirs.shares["model"]})
     losses = {name: both.losses(name)[0] for name in both.shares}
@@ -163,7 +163,7 @@ def _nothing_newer(latest: np.datetime64) -> Verdict:
 def _question(trained: TrainedSurface) -> str:
     """Return what a surface says: two must agree on it to be compared."""
     length, step = format_duration(trained.interval), format_duration(trained.step)
-    told = f"{trained.model.outcome} of {trained.resource} above a level"
+    told = f"{trained.settings.outcome} of {trained.resource} above a level"
     return f"{told} within {length}, steps of {step}"
 
 

@@ -142,3 +142,15 @@ def tell_warnings(figures: Figures) -> str:
     ]
     told = ", ".join(f"{value:.0%} at {rate:g}" for rate, value in sorted(points))
     return f"events warned of in time, by false alarms per service-week: {told}"
+
+
+def flatten_figures(record: dict[str, Any]) -> dict[str, float]:
+    """Return the model's figures by name and each baseline's as ``<baseline>.<figure>``."""
+    own = {k: v for k, v in record["model"].items() if not isinstance(v, str)}
+    others = {
+        f"{name}.{key}": value
+        for name, figures in record["baselines"].items()
+        for key, value in figures.items()
+    }
+    figures: dict[str, float] = own | others | record["difference"]
+    return figures

@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 
 from optimizer.core.errors import SchemaError
-from optimizer.delivery.patches.keda import (
-    CronWindow,
-    ReplicaProfile,
-    scaled_object,
-    schedule_hints,
-)
-from optimizer.delivery.patches.plan import Change, ServiceChange
-from optimizer.delivery.patches.schemas import KEDA, VPA, check_object
+from optimizer.delivery.patches.base import check_object, load_schema
+from optimizer.delivery.patches.keda import CronWindow, Keda, schedule_hints
+from optimizer.delivery.patches.plan import Change, ReplicaProfile, ServiceChange
 from optimizer.delivery.patches.settings import PatchSettings
-from optimizer.delivery.patches.vpa import vertical_pod_autoscaler
+from optimizer.delivery.patches.vpa import Vpa
 
 NAN = float("nan")
 SETTINGS = PatchSettings()
+VPA, KEDA = load_schema("vpa"), load_schema("keda")
 CPU = Change("cpu", 1.0, 1.2, 0.9005, 1.4, "Peaks reach the request.")
 MEMORY = Change("memory", 4.0, 2.0, 1.0, 1.5, "Half of it is idle.")
 
@@ -31,13 +27,13 @@ def service(*changes: Change) -> ServiceChange:
 
 
 def vpa_of(*changes: Change) -> dict[str, Any]:
-    found = vertical_pod_autoscaler(service(*changes), SETTINGS)
+    found = Vpa().autoscaler(service(*changes), SETTINGS)
     assert found is not None
     return found
 
 
 def keda_of(replicas: np.ndarray[Any, Any]) -> dict[str, Any]:
-    found = scaled_object("web", "web", replicas, SETTINGS)
+    found = Keda().scaled_object("web", "web", replicas, SETTINGS)
     assert found is not None
     return found
 
@@ -106,7 +102,7 @@ def test_vpa_leaves_out_what_has_no_bounds() -> None:
     (policy,) = vpa_of(CPU, blind)["spec"]["resourcePolicy"]["containerPolicies"]
     assert policy["controlledResources"] == ["cpu"]
     assert list(policy["maxAllowed"]) == ["cpu"]
-    assert vertical_pod_autoscaler(service(blind), SETTINGS) is None
+    assert Vpa().autoscaler(service(blind), SETTINGS) is None
 
 
 def test_vpa_keeps_its_range_where_quantiles_cross() -> None:
@@ -152,7 +148,7 @@ def test_steps_within_a_day_are_neighbouring_windows() -> None:
 
 def test_same_replicas_at_all_hours_need_no_schedule() -> None:
     assert schedule_hints(hours({}, {}, base=3)) == ()
-    assert scaled_object("web", "web", hours({}, {}, base=3), SETTINGS) is None
+    assert Keda().scaled_object("web", "web", hours({}, {}, base=3), SETTINGS) is None
 
 
 def test_keda_replays_the_profile() -> None:
@@ -270,11 +266,12 @@ def test_schemas_refuse_values_out_of_range(
     assert caught.value.offender == f"web.yaml: spec.{'.'.join(map(str, field))}"
 
 
-def test_cron_trigger_needs_its_times_and_other_triggers_do_not() -> None:
+def test_trigger_is_a_cron_trigger_and_needs_its_times() -> None:
     found = keda_of(hours({range(8, 18): 4}, {}))
     trigger = found["spec"]["triggers"][0]
     del trigger["metadata"]["end"]
     with pytest.raises(SchemaError, match="'end' is a required property"):
         check_object(found, KEDA, "web.yaml")
-    trigger |= {"type": "cpu", "metadata": {"value": "60"}, "metricType": "Utilization"}
-    check_object(found, KEDA, "web.yaml")
+    trigger |= {"type": "cpu"}
+    with pytest.raises(SchemaError, match="'cron' was expected"):
+        check_object(found, KEDA, "web.yaml")

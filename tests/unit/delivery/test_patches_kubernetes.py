@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from optimizer.core.errors import ConfigError, SchemaError
-from optimizer.delivery.patches.kubernetes import workload_patch
+from optimizer.delivery.patches.base import check_object, load_schema
+from optimizer.delivery.patches.kubernetes import Kubernetes
 from optimizer.delivery.patches.names import container_name, workload_names
 from optimizer.delivery.patches.plan import plan_patches
-from optimizer.delivery.patches.quantities import quantity
-from optimizer.delivery.patches.schemas import PATCH, check_object
 from optimizer.delivery.patches.settings import PatchSettings
-from optimizer.delivery.patches.writer import skipped_patches, write_patches
+from optimizer.delivery.patches.vpa import Vpa
+from optimizer.delivery.patches.writer import Patches, skipped_patches
 
 KUBECTL = shutil.which("kubectl")
 needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
@@ -72,9 +72,15 @@ def frame(*rows: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def patch_of(*rows: dict[str, Any], settings: PatchSettings = SETTINGS) -> dict[str, Any]:
+def patch_of(
+    *rows: dict[str, Any], settings: PatchSettings = SETTINGS, **own: Any
+) -> dict[str, Any]:
     (service,) = plan_patches(frame(*rows)).services
-    return workload_patch(service, settings)
+    return Kubernetes(**own).patch(service, settings)
+
+
+def write_patches(given: pd.DataFrame, directory: Path, **own: Any) -> list[Path]:
+    return Patches(formats={"kubernetes": Kubernetes(**own)}).write(given, directory)
 
 
 def resources_of(document: dict[str, Any], container: str = "web") -> dict[str, Any]:
@@ -107,13 +113,13 @@ def kubectl_patch(target: Path, patch: str) -> subprocess.CompletedProcess[str]:
 def test_quantities_are_rounded_up(
     resource: str, value: float, ratio: float, expected: str
 ) -> None:
-    assert quantity(resource, value, SETTINGS, ratio) == expected
+    assert SETTINGS.quantity(resource, value, ratio) == expected
 
 
 def test_quantities_in_other_units() -> None:
     settings = PatchSettings(cpu_unit="", memory_unit="Gi")
-    assert quantity("cpu", 1.2, settings) == "2"
-    assert quantity("memory", 2.1, settings) == "3Gi"
+    assert settings.quantity("cpu", 1.2) == "2"
+    assert settings.quantity("memory", 2.1) == "3Gi"
 
 
 def test_patch_requests_and_limits_memory_and_requests_cpu() -> None:
@@ -152,11 +158,9 @@ def test_unknown_bounds_and_risk_leave_no_note() -> None:
 
 
 def test_settings_reach_the_patch() -> None:
-    settings = PatchSettings(
-        namespace="shop", kind="StatefulSet", container="app", memory_limit_ratio=1.5,
-        cpu_limit_ratio=2.0,
-    )  # fmt: skip
-    found = patch_of(row("web", "memory", 2.0), row("web"), settings=settings)
+    settings = PatchSettings(namespace="shop", kind="StatefulSet", container="app")
+    ratios = {"memory_limit_ratio": 1.5, "cpu_limit_ratio": 2.0}
+    found = patch_of(row("web", "memory", 2.0), row("web"), settings=settings, **ratios)
     assert found["kind"] == "StatefulSet"
     assert found["metadata"]["namespace"] == "shop"
     # 1500 * 2 and 2048 * 1.5.
@@ -164,22 +168,26 @@ def test_settings_reach_the_patch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "values"),
+    ("build", "key", "values"),
     [
-        ("namespace", {"namespace": "My_Space"}),
-        ("kind", {"kind": "DaemonSet"}),
-        ("container", {"container": "a.b"}),
-        ("memory_limit_ratio", {"memory_limit_ratio": 0.9}),
-        ("cpu_limit_ratio", {"cpu_limit_ratio": 0.5}),
-        ("remove_cpu_limit", {"cpu_limit_ratio": 2.0, "remove_cpu_limit": True}),
-        ("cpu_unit", {"cpu_unit": "u"}),
-        ("memory_unit", {"memory_unit": "MB"}),
-        ("vpa_api_version", {"vpa_api_version": "v1"}),
+        (PatchSettings, "namespace", {"namespace": "My_Space"}),
+        (PatchSettings, "kind", {"kind": "DaemonSet"}),
+        (PatchSettings, "container", {"container": "a.b"}),
+        (PatchSettings, "cpu_unit", {"cpu_unit": "u"}),
+        (PatchSettings, "memory_unit", {"memory_unit": "MB"}),
+        (Kubernetes, "formats.kubernetes.memory_limit_ratio", {"memory_limit_ratio": 0.9}),
+        (Kubernetes, "formats.kubernetes.cpu_limit_ratio", {"cpu_limit_ratio": 0.5}),
+        (
+            Kubernetes,
+            "formats.kubernetes.remove_cpu_limit",
+            {"cpu_limit_ratio": 2.0, "remove_cpu_limit": True},
+        ),
+        (Vpa, "formats.vpa.api_version", {"api_version": "v1"}),
     ],
 )
-def test_settings_out_of_range_are_refused(key: str, values: dict[str, Any]) -> None:
+def test_settings_out_of_range_are_refused(build: Any, key: str, values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"patches.{key}"):
-        PatchSettings(**values)
+        build(**values)
 
 
 def test_names_are_valid_and_valid_ids_stay() -> None:
@@ -257,7 +265,7 @@ def test_kubectl_applies_the_patch_and_keeps_the_rest(tmp_path: Path) -> None:
     target = tmp_path / "deployment.yaml"
     target.write_text(yaml.safe_dump(DEPLOYMENT))
     given = frame(row("web", "memory", 2.0), row("web"))
-    patch = write_patches(given, tmp_path / "out", SETTINGS)[0]
+    patch = write_patches(given, tmp_path / "out")[0]
     done = kubectl_patch(target, patch.read_text())
     assert done.returncode == 0, done.stderr
     found = yaml.safe_load(done.stdout)
@@ -277,7 +285,7 @@ def test_kubectl_applies_the_patch_and_keeps_the_rest(tmp_path: Path) -> None:
 def test_kubectl_removes_the_cpu_limit_if_told_to(tmp_path: Path) -> None:
     target = tmp_path / "deployment.yaml"
     target.write_text(yaml.safe_dump(DEPLOYMENT))
-    patch = write_patches(frame(row("web")), tmp_path, PatchSettings(remove_cpu_limit=True))[0]
+    patch = write_patches(frame(row("web")), tmp_path, remove_cpu_limit=True)[0]
     done = kubectl_patch(target, patch.read_text())
     assert done.returncode == 0, done.stderr
     limits = resources_of(yaml.safe_load(done.stdout))["limits"]
@@ -301,7 +309,7 @@ def test_both_validators_refuse_a_bogus_field() -> None:
     bogus = patch_of(row("web"))
     bogus["spec"]["template"]["spec"]["containers"][0]["resources"]["request"] = {"cpu": "1"}
     with pytest.raises(SchemaError, match=r"web.yaml: spec.template.*'request' was unexpected"):
-        check_object(bogus, PATCH, "web.yaml")
+        check_object(bogus, load_schema("kubernetes"), "web.yaml")
     whole = deepcopy(DEPLOYMENT)
     kubernetes_validate.validate(whole, kubernetes_validate.latest_version(), strict=True)
     whole["spec"]["template"]["spec"]["containers"][1]["resources"]["request"] = {"cpu": "1"}

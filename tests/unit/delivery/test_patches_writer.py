@@ -11,12 +11,25 @@ import pandas as pd
 import pytest
 import yaml
 
-from optimizer.core.errors import SchemaError
-from optimizer.delivery.patches.keda import ReplicaProfile
+from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.errors import ConfigError, SchemaError
+from optimizer.delivery.patches.base import MARK, PatchWriter
+from optimizer.delivery.patches.keda import Keda
+from optimizer.delivery.patches.kubernetes import Kubernetes
+from optimizer.delivery.patches.plan import PatchPlan, ReplicaProfile
 from optimizer.delivery.patches.settings import PatchSettings
-from optimizer.delivery.patches.writer import MARK, skipped_patches, write_patches
+from optimizer.delivery.patches.terraform import Terraform
+from optimizer.delivery.patches.vpa import Vpa
+from optimizer.delivery.patches.writer import Patches, skipped_patches
 
-SETTINGS = PatchSettings()
+PATCHES = Patches(
+    formats={"kubernetes": Kubernetes(), "vpa": Vpa(), "keda": Keda(), "terraform": Terraform()}
+)
+
+
+def chosen(choice: str) -> Patches:
+    patches: Patches = build(load_config([f"patches={choice}"]).patches, "patches")
+    return patches
 
 
 def row(service: str, resource: str = "cpu", target: float = 1.5, **other: Any) -> dict[str, Any]:
@@ -51,7 +64,7 @@ def all_files(directory: Path) -> list[str]:
 
 
 def test_one_file_per_service_and_kind(tmp_path: Path) -> None:
-    found = write_patches(FRAME, tmp_path, SETTINGS, profile())
+    found = PATCHES.write(FRAME, tmp_path, profile())
     places = [path.relative_to(tmp_path).as_posix() for path in found]
     assert places == [
         "kubernetes/old-job.yaml",
@@ -64,7 +77,7 @@ def test_one_file_per_service_and_kind(tmp_path: Path) -> None:
 
 
 def test_files_hold_one_object_and_say_how_to_apply_it(tmp_path: Path) -> None:
-    write_patches(FRAME, tmp_path, SETTINGS, profile())
+    PATCHES.write(FRAME, tmp_path, profile())
     kinds = {"kubernetes": "Deployment", "vpa": "VerticalPodAutoscaler", "keda": "ScaledObject"}
     for folder, kind in kinds.items():
         text = (tmp_path / folder / "web.yaml").read_text()
@@ -90,7 +103,7 @@ def test_skipped_are_returned_with_reasons() -> None:
 
 
 def test_terraform_variables(tmp_path: Path) -> None:
-    write_patches(FRAME, tmp_path, SETTINGS)
+    PATCHES.write(FRAME, tmp_path)
     assert json.loads((tmp_path / "rightsizing.auto.tfvars.json").read_text()) == {
         "rightsizing": {
             "old-job": {
@@ -112,22 +125,22 @@ def test_terraform_variables(tmp_path: Path) -> None:
 
 
 def test_same_frame_gives_the_same_bytes_whatever_its_order(tmp_path: Path) -> None:
-    first = write_patches(FRAME, tmp_path / "a", SETTINGS, profile())
-    second = write_patches(FRAME.iloc[::-1], tmp_path / "b", SETTINGS, profile())
+    first = PATCHES.write(FRAME, tmp_path / "a", profile())
+    second = PATCHES.write(FRAME.iloc[::-1], tmp_path / "b", profile())
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
 def test_names_that_yaml_would_misread_stay_text(tmp_path: Path) -> None:
-    patch, *_ = write_patches(pd.DataFrame([row("123")]), tmp_path, SETTINGS)
+    patch, *_ = PATCHES.write(pd.DataFrame([row("123")]), tmp_path)
     assert yaml.safe_load(patch.read_text())["metadata"]["name"] == "123"
-    patch, *_ = write_patches(pd.DataFrame([row("on")]), tmp_path, SETTINGS)
+    patch, *_ = PATCHES.write(pd.DataFrame([row("on")]), tmp_path)
     assert yaml.safe_load(patch.read_text())["metadata"]["name"] == "on"
 
 
 def test_patches_of_an_earlier_run_go_and_foreign_files_stay(tmp_path: Path) -> None:
-    write_patches(FRAME, tmp_path, SETTINGS, profile())
+    PATCHES.write(FRAME, tmp_path, profile())
     (tmp_path / "kubernetes" / "mine.yaml").write_text("kind: Deployment\n")
-    write_patches(pd.DataFrame([row("new")]), tmp_path, SETTINGS)
+    PATCHES.write(pd.DataFrame([row("new")]), tmp_path)
     assert all_files(tmp_path) == [
         "kubernetes/mine.yaml",
         "kubernetes/new.yaml",
@@ -138,21 +151,21 @@ def test_patches_of_an_earlier_run_go_and_foreign_files_stay(tmp_path: Path) -> 
 
 def test_nothing_to_change_writes_empty_variables(tmp_path: Path) -> None:
     for frame in (FRAME.iloc[:0], FRAME[FRAME["action"] == "keep"]):
-        (path,) = write_patches(frame, tmp_path, SETTINGS)
+        (path,) = PATCHES.write(frame, tmp_path)
         assert json.loads(path.read_text()) == {"rightsizing": {}}
 
 
 def test_object_that_fails_its_check_stops_everything(tmp_path: Path) -> None:
-    settings = PatchSettings(vpa_api_version="autoscaling/v1")
+    patches = Patches(formats={**PATCHES.formats, "vpa": Vpa(api_version="autoscaling/v1")})
     with pytest.raises(SchemaError, match=r"vpa/web.yaml: apiVersion"):
-        write_patches(FRAME, tmp_path, settings)
+        patches.write(FRAME, tmp_path)
     assert all_files(tmp_path) == []
 
 
 def test_failed_write_leaves_the_old_file_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, *_ = write_patches(FRAME, tmp_path, SETTINGS)
+    path, *_ = PATCHES.write(FRAME, tmp_path)
     before = path.read_bytes()
     real = Path.write_text
 
@@ -162,7 +175,7 @@ def test_failed_write_leaves_the_old_file_whole(
 
     monkeypatch.setattr(Path, "write_text", broken)
     with pytest.raises(OSError, match="disk full"):
-        write_patches(FRAME.assign(target=9.0), tmp_path, SETTINGS)
+        PATCHES.write(FRAME.assign(target=9.0), tmp_path)
     assert path.read_bytes() == before
     assert not any(name.endswith(".draft") for name in all_files(tmp_path))
 
@@ -170,4 +183,52 @@ def test_failed_write_leaves_the_old_file_whole(
 def test_name_of_the_profile_must_not_collide_with_one_of_the_frame(tmp_path: Path) -> None:
     clash = ReplicaProfile(("old-job",), np.ones((1, 24, 2), dtype=np.int64))
     with pytest.raises(SchemaError, match="'Old_Job' and 'old-job'"):
-        write_patches(FRAME, tmp_path, SETTINGS, clash)
+        PATCHES.write(FRAME, tmp_path, clash)
+
+
+@pytest.mark.parametrize(
+    ("choice", "files"),
+    [
+        ("base", []),
+        ("kubernetes", ["kubernetes/old-job.yaml", "kubernetes/web.yaml"]),
+        ("terraform", ["rightsizing.auto.tfvars.json"]),
+    ],
+)
+def test_formats_are_chosen_and_those_of_an_earlier_run_go(
+    choice: str, files: list[str], tmp_path: Path
+) -> None:
+    chosen("kubernetes").write(FRAME, tmp_path)
+    chosen(choice).write(FRAME, tmp_path, profile())
+    assert all_files(tmp_path) == files
+
+
+def test_default_chooses_every_format() -> None:
+    assert chosen("default") == PATCHES
+    assert all(isinstance(one, PatchWriter) for one in PATCHES.formats.values())
+    every = sorted(path.stem for path in (CONF_DIR / "patches" / "format").glob("*.yaml"))
+    assert sorted(PATCHES.formats) == every
+
+
+class Csv:
+    """A format of a user's own."""
+
+    def render(self, plan: PatchPlan, settings: PatchSettings) -> dict[str, str]:
+        told = [f"{one.name},{settings.quantity('cpu', 0.5)}" for one in plan.services]
+        return {"own/all.csv": "\n".join(told)}
+
+
+def test_format_of_a_user_s_own_is_written(tmp_path: Path) -> None:
+    (path,) = Patches(formats={"csv": Csv()}).write(FRAME, tmp_path)
+    assert path.read_text() == "old-job,500m\nweb,500m"
+
+
+def test_format_that_lacks_a_method_is_refused() -> None:
+    node = load_config(["patches=terraform"]).patches
+    node["formats"]["own"] = {"_target_": "datetime.date", "year": 2024, "month": 1, "day": 1}
+    with pytest.raises(ConfigError) as caught:
+        build(node, "patches")
+    assert str(caught.value) == (
+        "patches.formats.own: got date, which has no method render. Allowed: a class with "
+        "render(plan, settings), see PatchWriter. Fix: add render to the class that "
+        "patches.formats.own._target_ names."
+    )

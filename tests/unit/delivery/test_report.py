@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from optimizer.core.errors import SchemaError
-from optimizer.delivery.report.kpi_cards import build_tiles
 from optimizer.delivery.report.plots import decimate, plot_risks, plot_service
 from optimizer.delivery.report.report import ReportContext, write_report
 from optimizer.delivery.report.tables import FIELDS, write_tables
 from optimizer.delivery.report.view_model import (
     build_rows,
+    build_tiles,
     money,
     percent,
     pick_services,

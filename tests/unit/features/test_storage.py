@@ -14,7 +14,7 @@ from optimizer.sources.synthetic.source import SyntheticTelemetry
 
 
 def test_telemetry_stored_and_read_is_the_same_frame(tmp_path: Path) -> None:
-    frame = SyntheticTelemetry(n_services=3, n_clusters=1, days=4).load()
+    frame = SyntheticTelemetry(n_services=3, n_clusters=1, days=4).fetch()
     ref = store_telemetry(frame, tmp_path / "telemetry")
     found = read_frame(ref)
     pd.testing.assert_frame_equal(found, frame, check_categorical=False)
@@ -24,13 +24,13 @@ def test_telemetry_stored_and_read_is_the_same_frame(tmp_path: Path) -> None:
 
 
 def test_telemetry_stored_twice_has_the_same_hash(tmp_path: Path) -> None:
-    frame = SyntheticTelemetry(n_services=3, n_clusters=1, days=4).load()
+    frame = SyntheticTelemetry(n_services=3, n_clusters=1, days=4).fetch()
     one, two = (store_telemetry(frame, tmp_path / name) for name in ("one", "two"))
     assert one.sha256 == two.sha256
 
 
 def test_load_panel_is_the_panel_of_the_frame(tmp_path: Path) -> None:
-    frame = SyntheticTelemetry(n_services=3, n_clusters=2, days=4).load()
+    frame = SyntheticTelemetry(n_services=3, n_clusters=2, days=4).fetch()
     found = load_panel(store_telemetry(frame, tmp_path / "telemetry"))
     want = build_panel(frame)
     np.testing.assert_array_equal(found.values, want.values)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optimizer.io import partitions, weeks
+from optimizer.features.store import partitions, weeks
 from stores import moment, moving_panel, schema_of
 
 from optimizer.core.errors import StoreError

@@ -65,7 +65,7 @@ def of(frame: pd.DataFrame, service: str) -> pd.DataFrame:
 @pytest.mark.parametrize("packed", [False, True])
 def test_load_v1_rows(tmp_path: Path, packed: bool) -> None:
     source = AzureVmTelemetry(trace(tmp_path, packed=packed))
-    frame = source.load()
+    frame = source.fetch()
     assert source.name == "azure_vm"
     assert set(frame["service_id"]) == {FIRST, SECOND, "third"}
     first = of(frame, FIRST)
@@ -82,7 +82,7 @@ def test_load_v1_rows(tmp_path: Path, packed: bool) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_load_v2_open_buckets_are_their_lower_bound(tmp_path: Path, packed: bool) -> None:
-    frame = AzureVmTelemetry(trace(tmp_path, V2_TABLE, packed), start="2019-05-01").load()
+    frame = AzureVmTelemetry(trace(tmp_path, V2_TABLE, packed), start="2019-05-01").fetch()
     assert of(frame, FIRST)["cpu_capacity_cores"].iloc[0] == 2
     assert of(frame, FIRST)["memory_capacity_gib"].iloc[0] == 4
     for name in (SECOND, "third"):
@@ -93,23 +93,23 @@ def test_load_v2_open_buckets_are_their_lower_bound(tmp_path: Path, packed: bool
 
 @pytest.mark.parametrize(("reading", "value"), [("min", 0.01), ("max", 0.405), ("avg", 0.2025)])
 def test_load_reading_chooses_the_column(tmp_path: Path, reading: str, value: float) -> None:
-    frame = AzureVmTelemetry(trace(tmp_path), reading=reading).load()
+    frame = AzureVmTelemetry(trace(tmp_path), reading=reading).fetch()
     assert of(frame, FIRST)["cpu_utilization"].iloc[0] == pytest.approx(value)
 
 
 def test_load_cluster_can_be_the_subscription(tmp_path: Path) -> None:
-    frame = AzureVmTelemetry(trace(tmp_path), cluster="subscription").load()
+    frame = AzureVmTelemetry(trace(tmp_path), cluster="subscription").fetch()
     assert set(of(frame, SECOND)["cluster_id"]) == {"sub1=="}
     assert set(of(frame, "third")["cluster_id"]) == {"sub2=="}
 
 
 def test_load_max_vms_keeps_the_longest_lived(tmp_path: Path) -> None:
-    frame = AzureVmTelemetry(trace(tmp_path), max_vms=2).load()
+    frame = AzureVmTelemetry(trace(tmp_path), max_vms=2).fetch()
     assert set(frame["service_id"]) == {FIRST, "third"}  # 900 s is shorter than 1200 s
 
 
 def test_load_clock_end_adds_no_step(tmp_path: Path) -> None:
-    frame = AzureVmTelemetry(trace(tmp_path), clock="end").load()
+    frame = AzureVmTelemetry(trace(tmp_path), clock="end").fetch()
     assert frame["event_timestamp"].min() == pd.Timestamp("2016-11-16T00:00Z")
 
 
@@ -117,7 +117,7 @@ def test_load_files_come_in_their_number_order(tmp_path: Path) -> None:
     path = trace(tmp_path)
     readings = tmp_path / "vm_cpu_readings"
     (readings / "vm_cpu_readings-file-10-of-125.csv").write_text(f"900,{FIRST},1,2,1.5\n")
-    frame = AzureVmTelemetry(path).load()
+    frame = AzureVmTelemetry(path).fetch()
     assert of(frame, FIRST)["cpu_utilization"].iloc[-1] == pytest.approx(0.015)
 
 
@@ -126,15 +126,15 @@ def test_load_text_names_file_column_and_value(tmp_path: Path) -> None:
     file = tmp_path / "vm_cpu_readings/vm_cpu_readings-file-2-of-125.csv"
     file.write_text(READINGS_2.replace(",30\n", ",much\n"))
     with pytest.raises(SchemaError, match=r"file-2-of-125\.csv: column avg cpu: got text 'much'"):
-        AzureVmTelemetry(path).load()
+        AzureVmTelemetry(path).fetch()
     file.write_text("timestamp,vm id,min cpu,max cpu,avg cpu\n" + READINGS_2)
     with pytest.raises(SchemaError, match=r"column timestamp: got text 'timestamp'.*no header"):
-        AzureVmTelemetry(path).load()
+        AzureVmTelemetry(path).fetch()
 
 
 def test_load_text_in_the_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="column vm virtual core count: got text 'many' in row 3"):
-        AzureVmTelemetry(trace(tmp_path, V1_TABLE.replace(",8,56", ",many,56"))).load()
+        AzureVmTelemetry(trace(tmp_path, V1_TABLE.replace(",8,56", ",many,56"))).fetch()
 
 
 def test_load_clock_going_backwards(tmp_path: Path) -> None:
@@ -143,29 +143,29 @@ def test_load_clock_going_backwards(tmp_path: Path) -> None:
         "900,third,1,3,2\n600,third,1,3,2\n"
     )
     with pytest.raises(DataQualityError, match="clock of service third"):
-        AzureVmTelemetry(path).load()
+        AzureVmTelemetry(path).fetch()
 
 
 def test_load_missing_parts(tmp_path: Path) -> None:
     path = trace(tmp_path)
     (tmp_path / "vmtable/vmtable.csv").unlink()
     with pytest.raises(SourceError, match="0 vmtable and 2 vm_cpu_readings files"):
-        AzureVmTelemetry(path).load()
+        AzureVmTelemetry(path).fetch()
     with pytest.raises(SourceError, match="no such file"):
-        AzureVmTelemetry(str(tmp_path / "absent")).fingerprint()
+        AzureVmTelemetry(str(tmp_path / "absent")).snapshot_id()
 
 
 def test_load_one_vm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="at least 2 services"):
-        AzureVmTelemetry(trace(tmp_path, V1_TABLE.splitlines()[0] + "\n")).load()
+        AzureVmTelemetry(trace(tmp_path, V1_TABLE.splitlines()[0] + "\n")).fetch()
 
 
 def test_fingerprint_follows_the_readings(tmp_path: Path) -> None:
     source = AzureVmTelemetry(trace(tmp_path))
-    first = source.fingerprint()
+    first = source.snapshot_id()
     file = tmp_path / "vm_cpu_readings/vm_cpu_readings-file-2-of-125.csv"
     file.write_text(READINGS_2 + "900,third,1,3,2\n")
-    assert source.fingerprint() != first
+    assert source.snapshot_id() != first
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def load(frame: pd.DataFrame, folder: Path, clock: str, joined: bool) -> pd.Data
     frame.to_parquet(folder / "days.parquet", index=False)
     columns = {"cpu_utilization": "cpu", "event_timestamp": "timestamp"}
     path = str(folder / "days.parquet")
-    return TableTelemetry(path, columns, clock=clock, join_days=joined).load()
+    return TableTelemetry(path, columns, clock=clock, join_days=joined).fetch()
 
 
 def of(frame: pd.DataFrame, service: str) -> tuple[list[pd.Timestamp], list[float]]:
@@ -92,7 +92,7 @@ def test_planetlab_joins_its_days(tmp_path: Path) -> None:
         (tmp_path / day).mkdir()
         for node in nodes:
             (tmp_path / day / node).write_text("".join(f"{day[-2:]}\n" for _ in range(288)))
-    found = PlanetlabTelemetry(str(tmp_path), join_days=True).load()
+    found = PlanetlabTelemetry(str(tmp_path), join_days=True).fetch()
     for node, days in {"a": (0.03, 0.11, 0.2), "b": (0.03, 0.2)}.items():
         ends, values = of(found, node)
         assert ends == list(pd.date_range("2011-03-03T00:05Z", periods=len(ends), freq="5min"))

@@ -53,7 +53,7 @@ def drifting(count: int = 4) -> list[str]:
 
 def test_bitbrains_hand_picked_row(tmp_path: Path) -> None:
     source = BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting(), "2": drifting()}))
-    frame = source.load()
+    frame = source.fetch()
     first = frame.iloc[0]
     assert source.name == "bitbrains"
     assert frame["service_id"].unique().tolist() == ["1", "2"]
@@ -70,19 +70,19 @@ def test_bitbrains_hand_picked_row(tmp_path: Path) -> None:
 
 def test_bitbrains_milliseconds_are_recognised(tmp_path: Path) -> None:
     lines = [bitbrains_row((MIDNIGHT + 300 * i) * 1000) for i in range(3)]
-    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": lines})).load()
+    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": lines})).fetch()
     assert frame["event_timestamp"].min() == pd.Timestamp("2025-01-01T00:05Z")
 
 
 def test_bitbrains_clock_end_is_raised_to_the_grid(tmp_path: Path) -> None:
     path = bitbrains(tmp_path, {"1": drifting(), "2": drifting()})
-    frame = BitbrainsTelemetry(path, clock="end").load()
+    frame = BitbrainsTelemetry(path, clock="end").fetch()
     assert frame["event_timestamp"].min() == pd.Timestamp("2025-01-01T00:05Z")  # end 00:00:04
 
 
 def test_bitbrains_two_rows_in_a_slot_keep_the_last(tmp_path: Path) -> None:
     lines = [bitbrains_row(MIDNIGHT), bitbrains_row(MIDNIGHT + 299, "2600.0"), *drifting()[1:]]
-    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": drifting()})).load()
+    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": drifting()})).fetch()
     one = frame[frame["service_id"] == "1"]
     assert len(one) == 4
     assert one["cpu_utilization"].iloc[0] == pytest.approx(1.0)
@@ -90,7 +90,7 @@ def test_bitbrains_two_rows_in_a_slot_keep_the_last(tmp_path: Path) -> None:
 
 def test_bitbrains_no_capacity_is_unknown_not_infinite(tmp_path: Path) -> None:
     lines = [bitbrains_row(MIDNIGHT, memory=0.0), *drifting()[1:]]
-    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": drifting()})).load()
+    frame = BitbrainsTelemetry(bitbrains(tmp_path, {"1": lines, "2": drifting()})).fetch()
     assert np.isnan(frame["memory_utilization"].iloc[0])
 
 
@@ -99,31 +99,31 @@ def test_bitbrains_missing_column_text_and_backward_clock(tmp_path: Path) -> Non
     with pytest.raises(
         SchemaError, match=r"2\.csv: column CPU usage \[MHZ\]: got text 'idle' in row 1"
     ):
-        BitbrainsTelemetry(path).load()
+        BitbrainsTelemetry(path).fetch()
     bitbrains(tmp_path, {"2": drifting()[::-1]})
     with pytest.raises(DataQualityError, match=r"2\.csv: clock of service 2"):
-        BitbrainsTelemetry(path).load()
+        BitbrainsTelemetry(path).fetch()
     (tmp_path / "2.csv").write_text("a;b\n1;2\n")
     with pytest.raises(SchemaError, match=r"column Timestamp \[ms\], CPU cores"):
-        BitbrainsTelemetry(path).load()
+        BitbrainsTelemetry(path).fetch()
 
 
 def test_bitbrains_one_vm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="at least 2 services"):
-        BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting()})).load()
+        BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting()})).fetch()
 
 
 def test_bitbrains_fingerprint_follows_content(tmp_path: Path) -> None:
     source = BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting(), "2": drifting()}))
-    first = source.fingerprint()
+    first = source.snapshot_id()
     bitbrains(tmp_path, {"2": drifting(5)})
-    assert source.fingerprint() != first
+    assert source.snapshot_id() != first
 
 
 @needs_traces
 def test_bitbrains_native_vm_equals_the_gridded_trace() -> None:
-    mine = BitbrainsTelemetry(str(DATA / "raw/bitbrains")).load()
-    theirs = TableTelemetry(str(DATA / "bitbrains_rnd.parquet")).load()
+    mine = BitbrainsTelemetry(str(DATA / "raw/bitbrains")).fetch()
+    theirs = TableTelemetry(str(DATA / "bitbrains_rnd.parquet")).fetch()
     left = mine[mine["service_id"] == "57"].set_index("event_timestamp")
     right = theirs[theirs["service_id"] == "rnd_057"].set_index("event_timestamp")
     names = [n for n in left.columns if n not in ("service_id", "cluster_id")]
@@ -140,35 +140,35 @@ def planetlab(folder: Path, day: str, nodes: dict[str, list[object]]) -> None:
 def test_planetlab_days_and_percent(tmp_path: Path) -> None:
     planetlab(tmp_path, "20110303", {"n1": [0, 50, 100], "n2": [7, 8, 9]})
     planetlab(tmp_path, "20110306", {"n1": [25, 25, 25]})
-    frame = PlanetlabTelemetry(str(tmp_path)).load()
+    frame = PlanetlabTelemetry(str(tmp_path)).fetch()
     one = frame[frame["service_id"] == "n1"]
     np.testing.assert_allclose(one["cpu_utilization"], [0, 0.5, 1, 0.25, 0.25, 0.25])
     assert one["event_timestamp"].iloc[0] == pd.Timestamp("2011-03-03T00:05Z")
     assert one["event_timestamp"].iloc[3] == pd.Timestamp("2011-03-06T00:05Z")
-    ends = PlanetlabTelemetry(str(tmp_path / "20110303"), clock="end").load()
+    ends = PlanetlabTelemetry(str(tmp_path / "20110303"), clock="end").fetch()
     assert ends["event_timestamp"].min() == pd.Timestamp("2011-03-03T00:00Z")
 
 
 def test_planetlab_text_and_wrong_folder(tmp_path: Path) -> None:
     planetlab(tmp_path, "20110303", {"n1": [1, 2], "n2": [3, "idle"]})
     with pytest.raises(SchemaError, match=r"n2: line 2: got text 'idle'"):
-        PlanetlabTelemetry(str(tmp_path)).load()
+        PlanetlabTelemetry(str(tmp_path)).fetch()
     planetlab(tmp_path, "march", {"n3": [1]})
     with pytest.raises(SourceError, match="a folder called march"):
-        PlanetlabTelemetry(str(tmp_path)).load()
+        PlanetlabTelemetry(str(tmp_path)).fetch()
 
 
 def test_planetlab_fingerprint_follows_the_day(tmp_path: Path) -> None:
     planetlab(tmp_path, "20110303", {"n1": [1, 2], "n2": [3, 4]})
-    first = PlanetlabTelemetry(str(tmp_path)).fingerprint()
+    first = PlanetlabTelemetry(str(tmp_path)).snapshot_id()
     (tmp_path / "20110303").rename(tmp_path / "20110304")
-    assert PlanetlabTelemetry(str(tmp_path)).fingerprint() != first
+    assert PlanetlabTelemetry(str(tmp_path)).snapshot_id() != first
 
 
 @needs_traces
 def test_planetlab_native_nodes_equal_the_table() -> None:
-    mine = PlanetlabTelemetry(str(DATA / "raw/planetlab")).load()
-    theirs = TableTelemetry(str(DATA / "planetlab.parquet")).load()
+    mine = PlanetlabTelemetry(str(DATA / "raw/planetlab")).fetch()
+    theirs = TableTelemetry(str(DATA / "planetlab.parquet")).fetch()
     both = mine.merge(theirs, on=["service_id", "event_timestamp"])
     assert len(both) == 6048
     np.testing.assert_array_equal(both["cpu_utilization_x"], both["cpu_utilization_y"])
@@ -191,7 +191,7 @@ def nab(folder: Path, names: tuple[str, ...], windows: bool = True) -> str:
 
 
 def test_nab_percent_windows_and_phase(tmp_path: Path) -> None:
-    frame = NabTelemetry(nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2"))).load()
+    frame = NabTelemetry(nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2"))).fetch()
     one = frame[frame["service_id"] == "ec2_cpu_1"]
     np.testing.assert_allclose(one["cpu_utilization"], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], rtol=1e-6)
     assert one["is_anomaly"].tolist() == [0, 1, 1, 1, 0, 0]  # both ends of the window included
@@ -204,12 +204,12 @@ def test_nab_percent_windows_and_phase(tmp_path: Path) -> None:
 def test_nab_other_metrics_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2", "ec2_disk_write_bytes_1ef3de"))
     with caplog.at_level(logging.INFO):
-        assert NabTelemetry(path).load()["service_id"].nunique() == 2
+        assert NabTelemetry(path).fetch()["service_id"].nunique() == 2
     assert "skipped, not CPU: ec2_disk_write_bytes_1ef3de.csv" in caplog.text
 
 
 def test_nab_without_windows_has_no_anomaly_column(tmp_path: Path) -> None:
-    frame = NabTelemetry(nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2"), windows=False)).load()
+    frame = NabTelemetry(nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2"), windows=False)).fetch()
     assert "is_anomaly" not in frame.columns
 
 
@@ -219,34 +219,34 @@ def test_nab_labels_are_found_beside_the_data_and_count_in_the_fingerprint(tmp_p
     source = NabTelemetry(nab(folder, ("ec2_cpu_1", "rds_cpu_2")))
     (tmp_path / "labels").mkdir()
     (folder / "combined_windows.json").rename(tmp_path / "labels" / "combined_windows.json")
-    assert source.load()["is_anomaly"].sum() == 3
-    first = source.fingerprint()
+    assert source.fetch()["is_anomaly"].sum() == 3
+    first = source.snapshot_id()
     (tmp_path / "labels" / "combined_windows.json").write_text("{}")
-    assert source.fingerprint() != first
+    assert source.snapshot_id() != first
 
 
 def test_nab_user_errors(tmp_path: Path) -> None:
     path = nab(tmp_path, ("ec2_cpu_1", "rds_cpu_2"))
     with pytest.raises(SourceError, match=r"data\.labels=.*no such file"):
-        NabTelemetry(path, labels=str(tmp_path / "none.json")).load()
+        NabTelemetry(path, labels=str(tmp_path / "none.json")).fetch()
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(SourceError, match=r"data\.labels: .*unreadable"):
-        NabTelemetry(path, labels=str(tmp_path / "bad.json")).load()
+        NabTelemetry(path, labels=str(tmp_path / "bad.json")).fetch()
     (tmp_path / "rds_cpu_2.csv").write_text("when,value\n1,2\n")
     with pytest.raises(SchemaError, match="column timestamp"):
-        NabTelemetry(path).load()
+        NabTelemetry(path).fetch()
     (tmp_path / "rds_cpu_2.csv").unlink()
     with pytest.raises(SourceError, match="at least 2 services"):
-        NabTelemetry(path).load()
+        NabTelemetry(path).fetch()
     (tmp_path / "ec2_cpu_1.csv").rename(tmp_path / "latency.csv")
     with pytest.raises(SourceError, match="none with cpu in its name"):
-        NabTelemetry(path).load()
+        NabTelemetry(path).fetch()
 
 
 @needs_traces
 def test_nab_native_equals_the_table() -> None:
-    mine = NabTelemetry(str(DATA / "raw/nab")).load()
-    theirs = TableTelemetry(str(DATA / "nab_cloudwatch.parquet")).load()
+    mine = NabTelemetry(str(DATA / "raw/nab")).fetch()
+    theirs = TableTelemetry(str(DATA / "nab_cloudwatch.parquet")).fetch()
     names = ["service_id", "event_timestamp", "cpu_utilization", "is_anomaly"]
     both = mine[names].merge(theirs[names], on=names[:2])
     assert len(both) == len(mine) == 40320
@@ -257,7 +257,7 @@ def test_nab_native_equals_the_table() -> None:
 @pytest.mark.parametrize("source", [BitbrainsTelemetry, PlanetlabTelemetry, NabTelemetry])
 def test_native_sources_share_their_checks(source: type, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
-        source(str(tmp_path / "absent")).load()
+        source(str(tmp_path / "absent")).fetch()
     with pytest.raises(ConfigError, match=r"data\.clock"):
         source(str(tmp_path), clock="noon")
     with pytest.raises(ConfigError, match=r"data\.freq"):

@@ -20,7 +20,7 @@ HOUR = pd.Timedelta("1h")
 
 @pytest.fixture(scope="module", params=SEEDS)
 def fleet(request: pytest.FixtureRequest) -> pd.DataFrame:
-    return SyntheticTelemetry(seed=request.param).load()
+    return SyntheticTelemetry(seed=request.param).fetch()
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_load_rates_match_the_claims(fleet: pd.DataFrame) -> None:
 
 def test_load_same_seed_gives_same_rows_and_another_seed_others() -> None:
     small = {"n_services": 6, "n_clusters": 2, "days": 5}
-    first = SyntheticTelemetry(seed=0, **small).load()
-    pd.testing.assert_frame_equal(first, SyntheticTelemetry(seed=0, **small).load())
-    assert not first.equals(SyntheticTelemetry(seed=1, **small).load())
+    first = SyntheticTelemetry(seed=0, **small).fetch()
+    pd.testing.assert_frame_equal(first, SyntheticTelemetry(seed=0, **small).fetch())
+    assert not first.equals(SyntheticTelemetry(seed=1, **small).fetch())
 
 
 def test_web_demand_repeats_daily_and_rests_at_weekends(panel: Panel) -> None:
@@ -197,7 +197,7 @@ def test_gradient_boosting_learns_events_better_than_the_last_value(panel: Panel
 
 
 def test_load_five_minutes_keeps_rates_per_hour() -> None:
-    frame = SyntheticTelemetry(n_services=24, days=10, freq="5min", seed=3).load()
+    frame = SyntheticTelemetry(n_services=24, days=10, freq="5min", seed=3).fetch()
     assert len(frame) > 0.98 * 24 * 10 * 288
     assert 0.01 <= frame["scale_event"].mean() * 12 <= 0.05
     assert 0.005 <= frame["is_anomaly"].mean() <= 0.025
@@ -207,19 +207,19 @@ def test_load_five_minutes_keeps_rates_per_hour() -> None:
 
 @pytest.mark.parametrize("rate", [0.003, 0.01, 0.05])
 def test_load_event_rate_is_met(rate: float) -> None:
-    events = SyntheticTelemetry(seed=5, event_rate=rate).load()["scale_event"].mean()
+    events = SyntheticTelemetry(seed=5, event_rate=rate).fetch()["scale_event"].mean()
     assert events == pytest.approx(rate, rel=0.25)
 
 
 def test_load_event_rate_out_of_reach_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    SyntheticTelemetry(days=20, event_rate=0.2).load()
+    SyntheticTelemetry(days=20, event_rate=0.2).fetch()
     assert "0.2000 wanted" in caplog.text
 
 
 def test_load_start_shifts_the_clock() -> None:
     frame = SyntheticTelemetry(
         n_services=4, n_clusters=1, days=2, start="2024-06-01T06:00", freq="15min"
-    ).load()
+    ).fetch()
     assert frame["event_timestamp"].min() >= pd.Timestamp("2024-06-01T06:15Z")
     assert frame["event_timestamp"].max() <= pd.Timestamp("2024-06-03T06:00Z")
 
@@ -246,13 +246,13 @@ def test_autoscaler_decision_never_reads_later_load() -> None:
 
 def test_fingerprint_changes_with_any_argument() -> None:
     prints = {
-        SyntheticTelemetry().fingerprint(),
-        SyntheticTelemetry(seed=8).fingerprint(),
-        SyntheticTelemetry(event_rate=0.02).fingerprint(),
-        SyntheticTelemetry(freq="5min").fingerprint(),
+        SyntheticTelemetry().snapshot_id(),
+        SyntheticTelemetry(seed=8).snapshot_id(),
+        SyntheticTelemetry(event_rate=0.02).snapshot_id(),
+        SyntheticTelemetry(freq="5min").snapshot_id(),
     }
     assert len(prints) == 4
-    assert SyntheticTelemetry().fingerprint() == SyntheticTelemetry().fingerprint()
+    assert SyntheticTelemetry().snapshot_id() == SyntheticTelemetry().snapshot_id()
 
 
 def test_name_null_is_synthetic() -> None:

@@ -38,12 +38,12 @@ def write(frame: pd.DataFrame, path: Path) -> str:
 
 
 def load(frame: pd.DataFrame, tmp_path: Path, **arguments: object) -> pd.DataFrame:
-    return TableTelemetry(write(frame, tmp_path / "t.csv"), **arguments).load()  # type: ignore[arg-type]
+    return TableTelemetry(write(frame, tmp_path / "t.csv"), **arguments).fetch()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
 def test_load_each_format_gives_the_canonical_frame(tmp_path: Path, ending: str) -> None:
-    frame = TableTelemetry(write(rows(), tmp_path / f"mine.{ending}")).load()
+    frame = TableTelemetry(write(rows(), tmp_path / f"mine.{ending}")).fetch()
     assert list(frame["service_id"]) == ["s0"] * 4 + ["s1"] * 4
     assert isinstance(frame["service_id"].dtype, pd.CategoricalDtype)
     assert isinstance(frame["cluster_id"].dtype, pd.CategoricalDtype)
@@ -161,7 +161,7 @@ def test_load_directory_and_glob_join_files(tmp_path: Path) -> None:
     write(rows(1, latency_ms=9.0).assign(service_id="other"), tmp_path / "b.parquet")
     (tmp_path / "notes.txt").write_text("not telemetry")
     for path in (tmp_path, tmp_path / "*.[cp]*"):
-        frame = TableTelemetry(str(path)).load()
+        frame = TableTelemetry(str(path)).fetch()
         assert frame["service_id"].unique().tolist() == ["other", "s0"]
         assert frame["latency_ms"].notna().sum() == 4
 
@@ -181,7 +181,7 @@ def test_load_numeric_ids_and_epoch_seconds(tmp_path: Path) -> None:
     frame["service_id"] = frame["service_id"].map({"s0": 7, "s1": 8})
     frame["event_timestamp"] = frame["event_timestamp"].dt.as_unit("s").astype("int64")
     for ending in ("csv", "parquet"):
-        loaded = TableTelemetry(write(frame, tmp_path / f"n.{ending}")).load()
+        loaded = TableTelemetry(write(frame, tmp_path / f"n.{ending}")).fetch()
         assert loaded["service_id"].unique().tolist() == ["7", "8"]
         assert loaded["event_timestamp"].min() == pd.Timestamp("2025-01-01", tz="UTC")
 
@@ -193,7 +193,7 @@ def test_load_naive_times_are_utc_and_zones_are_converted(tmp_path: Path) -> Non
     zoned["event_timestamp"] = zoned["event_timestamp"].dt.tz_convert("Asia/Kolkata")
     for frame in (naive, zoned):
         for ending in ("csv", "parquet"):
-            loaded = TableTelemetry(write(frame, tmp_path / f"z.{ending}")).load()
+            loaded = TableTelemetry(write(frame, tmp_path / f"z.{ending}")).fetch()
             assert loaded["event_timestamp"].min() == pd.Timestamp("2025-01-01", tz="UTC")
 
 
@@ -218,12 +218,12 @@ def test_load_keeps_the_native_step_for_quality(tmp_path: Path) -> None:
 
 def test_fingerprint_follows_content_and_arguments(tmp_path: Path) -> None:
     path = write(rows(), tmp_path / "t.csv")
-    first = TableTelemetry(path).fingerprint()
-    assert first == TableTelemetry(path).fingerprint()
-    assert first != TableTelemetry(path, freq="1d").fingerprint()
-    assert first != TableTelemetry(path, columns={"latency_ms": "x"}).fingerprint()
+    first = TableTelemetry(path).snapshot_id()
+    assert first == TableTelemetry(path).snapshot_id()
+    assert first != TableTelemetry(path, freq="1d").snapshot_id()
+    assert first != TableTelemetry(path, columns={"latency_ms": "x"}).snapshot_id()
     write(rows(latency_ms=1.0), tmp_path / "t.csv")
-    assert first != TableTelemetry(path).fingerprint()
+    assert first != TableTelemetry(path).snapshot_id()
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_name_null_is_the_stem(path: str, name: str) -> None:
 )
 def test_load_real_traces_need_no_map(trace: str, services: int, step: str) -> None:
     source = TableTelemetry(str(DATA / f"{trace}.parquet"), freq=step)
-    frame = resample(source.load(), step)
+    frame = resample(source.fetch(), step)
     assert source.name == trace
     assert frame["service_id"].nunique() == services
     assert frame["cpu_utilization"].between(0, 5).all()
@@ -258,7 +258,7 @@ def test_load_real_traces_need_no_map(trace: str, services: int, step: str) -> N
 
 @needs_traces
 def test_load_nab_phase_is_rounded_up() -> None:
-    frame = TableTelemetry(str(DATA / "nab_cloudwatch.parquet")).load()
+    frame = TableTelemetry(str(DATA / "nab_cloudwatch.parquet")).fetch()
     series = frame[frame["service_id"] == "cpu_utilization_asg_misconfiguration"]
     # the first sample starts at 01:14, ends at 01:19 and is on the grid at 01:20
     assert series["event_timestamp"].iloc[0] == pd.Timestamp("2014-05-14T01:20Z")
@@ -268,7 +268,7 @@ def test_load_nab_phase_is_rounded_up() -> None:
 @needs_traces
 def test_load_bitbrains_hourly_means_match_pandas() -> None:
     path = DATA / "bitbrains_rnd.parquet"
-    frame = resample(TableTelemetry(str(path)).load(), "1h")
+    frame = resample(TableTelemetry(str(path)).fetch(), "1h")
     raw = pd.read_parquet(path, filters=[("service_id", "==", "rnd_057")])
     ends = raw["timestamp"] + pd.Timedelta("5min")
     hourly = raw.groupby(ends.dt.ceil("1h"))[["cpu_utilization", "network_in"]].agg(

@@ -42,7 +42,7 @@ def caught(
     error: type[OptimizerError], frame: pd.DataFrame, path: Path, **arguments: object
 ) -> str:
     with pytest.raises(error) as info:
-        TableTelemetry(write(frame, path), **arguments).load()  # type: ignore[arg-type]
+        TableTelemetry(write(frame, path), **arguments).fetch()  # type: ignore[arg-type]
     assert info.value.offender
     assert info.value.fix
     return str(info.value)
@@ -59,19 +59,19 @@ def test_load_missing_file_names_the_path(tmp_path: Path, path: str) -> None:
 def test_load_directory_without_tables_says_so(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing")
     with pytest.raises(SourceError, match=r"a directory without files ending in \.csv"):
-        TableTelemetry(str(tmp_path)).load()
+        TableTelemetry(str(tmp_path)).fetch()
 
 
 def test_load_unknown_ending_lists_the_allowed_ones(tmp_path: Path) -> None:
     (tmp_path / "t.xlsx").write_text("x")
     with pytest.raises(SourceError, match=r"the ending \.xlsx.*\.parquet"):
-        TableTelemetry(str(tmp_path / "t.xlsx")).load()
+        TableTelemetry(str(tmp_path / "t.xlsx")).fetch()
 
 
 def test_load_empty_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").touch()
     with pytest.raises(SourceError, match=r"t\.csv: got an empty file"):
-        TableTelemetry(str(tmp_path / "t.csv")).load()
+        TableTelemetry(str(tmp_path / "t.csv")).fetch()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -82,13 +82,13 @@ def test_load_header_without_rows(tmp_path: Path, ending: str) -> None:
 def test_load_damaged_parquet(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("this is no parquet file")
     with pytest.raises(SourceError, match=r"t\.parquet: got unreadable"):
-        TableTelemetry(str(tmp_path / "t.parquet")).load()
+        TableTelemetry(str(tmp_path / "t.parquet")).fetch()
 
 
 def test_load_ragged_csv(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("service_id,event_timestamp,cpu_utilization\na,b\n")
     with pytest.raises(SourceError, match="Expected 3 columns, got 2"):
-        TableTelemetry(str(tmp_path / "t.csv")).load()
+        TableTelemetry(str(tmp_path / "t.csv")).fetch()
 
 
 @pytest.mark.parametrize("column", ["service_id", "event_timestamp", "cpu_utilization"])
@@ -176,11 +176,11 @@ def test_load_files_that_disagree_about_time_need_a_clock(tmp_path: Path) -> Non
     other = rows(1).rename(columns={"event_timestamp": "timestamp"}).assign(service_id="b")
     write(other, tmp_path / "b.csv")
     with pytest.raises(SchemaError, match=r"a\.csv: column event_timestamp.*data\.clock=start"):
-        TableTelemetry(str(tmp_path)).load()
-    assert len(TableTelemetry(str(tmp_path), clock="end").load()) == 8
+        TableTelemetry(str(tmp_path)).fetch()
+    assert len(TableTelemetry(str(tmp_path), clock="end").fetch()) == 8
 
 
 def test_load_rows_sent_again_are_no_backward_clock(tmp_path: Path) -> None:
     frame = rows()
     again = pd.concat([frame, frame.iloc[:3]], ignore_index=True)
-    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).load()) == len(again)
+    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).fetch()) == len(again)

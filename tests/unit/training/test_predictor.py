@@ -28,7 +28,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    return build_components(load_config(TINY)).source.load()
+    return build_components(load_config(TINY)).source.fetch()
 
 
 @pytest.fixture(scope="module")

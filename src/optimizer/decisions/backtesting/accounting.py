@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-from optimizer.demand.history import FLOOR
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.intervals import FloatMatrix, Window
 from optimizer.demand.usage import MEMORY, Usage
 
@@ -66,14 +66,17 @@ class ReplaySums:
 
 
 def replay_sums(
-    requests: FloatArray, usage: Usage, cutoffs: NDArray[np.int64], floor: float = FLOOR
+    requests: FloatArray,
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    floor: float = RequestBounds.floor,
 ) -> ReplaySums:
     """Return the sums of each knob setting and service.
 
     Parameters
     ----------
     requests : numpy.ndarray
-        float32, shape ``(n_knobs, n_cutoffs, n_services)``, > 0: from ``replay_policy``.
+        float32, shape ``(n_knobs, n_cutoffs, n_services)``, > 0: from ``Replay.requests``.
     usage : Usage
         What was used.
     cutoffs : numpy.ndarray

@@ -8,7 +8,7 @@ until the next cutoff. What it cost and what it missed is counted in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from optimizer.core.artifacts import ArtifactRef
 from optimizer.core.durations import parse_duration
 from optimizer.core.panel import FloatArray, Panel
-from optimizer.core.validation import require_between
 from optimizer.decisions.policies.protocol import Policy
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.cutoffs import TimeGrid, aligned_cutoffs
 from optimizer.demand.from_panel import usage_of
-from optimizer.demand.history import FLOOR, HEADROOM, request_caps
 from optimizer.demand.usage import Usage
 from optimizer.features.storage import load_panel
-from optimizer.models.exceedance.rolling import ROLLING, RollingSurface
 
 
 @dataclass(frozen=True)
@@ -33,38 +31,31 @@ class Replay:
 
     Parameters
     ----------
-    every : str
-        Distance of the cutoffs, rounded to whole steps.
+    interval : str
+        Distance of the cutoffs, rounded to whole steps: how long a request holds.
     period : str
         How much of the newest past to replay, at most.
     least_history : str
         How much has to lie before the first cutoff.
-    floor : float
-        Least request in cores or GiB, > 0.
-    headroom : float
-        Highest request as a multiple of the capacity, >= 1; usage seen before a cutoff raises it.
-    refit : str
-        How long a surface serves before it is fitted again.
+    bounds : RequestBounds
+        Least and largest request.
     """
 
-    every: str = "6h"
+    interval: str = "6h"
     period: str = "28d"
     least_history: str = "7d"
-    floor: float = FLOOR
-    headroom: float = HEADROOM
-    refit: str = "7d"
+    bounds: RequestBounds = field(default_factory=RequestBounds)
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("every", "period", "least_history", "refit"):
+        parse_duration(self.interval, "interval")
+        for name in ("period", "least_history"):
             parse_duration(getattr(self, name), f"replay.{name}")
-        require_between("replay.floor", self.floor, 1e-6, fix=FLOOR)
-        require_between("replay.headroom", self.headroom, 1.0, fix=HEADROOM)
 
-    def cutoffs(self, clock: TimeGrid) -> NDArray[np.int64]:
+    def cutoffs(self, grid: TimeGrid) -> NDArray[np.int64]:
         """Return the cutoffs of the replay: :func:`optimizer.demand.cutoffs.aligned_cutoffs`."""
         return aligned_cutoffs(
-            clock, self.every, least_history=self.least_history, period=self.period
+            grid, self.interval, least_history=self.least_history, period=self.period
         )
 
     def usage(self, panel: Panel, resource: str) -> Usage:
@@ -74,16 +65,6 @@ class Replay:
         """
         return usage_of(panel, resource, before=int(self.cutoffs(panel)[0]))
 
-    def surface(self, resource: str) -> RollingSurface:
-        """Return the exceedance surface that policies ask in this replay.
-
-        Parameters
-        ----------
-        resource : str
-            ``cpu`` or ``memory``.
-        """
-        return replace(ROLLING[resource], refit=self.refit)
-
     def requests(
         self,
         policy: Policy,
@@ -92,7 +73,7 @@ class Replay:
         *,
         capped: bool = True,
     ) -> FloatArray:
-        """Return a policy's requests at all cutoffs: :func:`replay_policy` with these settings.
+        """Return a policy's requests at all cutoffs: :func:`request_bounded`.
 
         Parameters
         ----------
@@ -103,26 +84,21 @@ class Replay:
         knobs : sequence of float, optional
             The policy's own by default.
         capped : bool
-            False for the peak oracle alone: it knows of bursts that nobody has seen yet.
+            See :meth:`optimizer.demand.bounds.RequestBounds.hold`.
         """
-        return replay_policy(
-            policy,
-            usage,
-            self.cutoffs(usage),
-            policy.knobs if knobs is None else knobs,
-            floor=self.floor,
-            headroom=self.headroom if capped else None,
-        )
+        settings = policy.knobs if knobs is None else knobs
+        cutoffs = self.cutoffs(usage)
+        return request_bounded(policy, usage, cutoffs, settings, self.bounds, capped=capped)
 
 
-def replay_policy(
+def request_bounded(
     policy: Policy,
     usage: Usage,
     cutoffs: NDArray[np.int64],
     knobs: Sequence[float],
+    bounds: RequestBounds,
     *,
-    floor: float = FLOOR,
-    headroom: float | None = HEADROOM,
+    capped: bool = True,
 ) -> FloatArray:
     """Return what a policy requests, held to the rules that are common to all.
 
@@ -136,11 +112,10 @@ def replay_policy(
         int64, ascending.
     knobs : sequence of float
         Values of the policy's knob.
-    floor : float
-        Least request in cores or GiB.
-    headroom : float, optional
-        No request is above ``max(headroom * capacity, highest usage before the cutoff)``. None:
-        no such limit, for the peak oracle.
+    bounds : RequestBounds
+        Least and largest request.
+    capped : bool
+        See :meth:`optimizer.demand.bounds.RequestBounds.hold`.
 
     Returns
     -------
@@ -153,34 +128,11 @@ def replay_policy(
     ValueError
         The policy's answer is not of that shape.
     """
-    asked = policy.request(usage, cutoffs, knobs)
+    requests = policy.request(usage, cutoffs, knobs)
     shape = (len(knobs), len(cutoffs), usage.n_services)
-    if asked.shape != shape:
-        raise ValueError(f"{type(policy).__name__} answers in shape {asked.shape}, not {shape}")
-    return bound_requests(asked, usage, cutoffs, floor=floor, headroom=headroom)
-
-
-def bound_requests(
-    asked: FloatArray,
-    usage: Usage,
-    cutoffs: NDArray[np.int64],
-    *,
-    floor: float = FLOOR,
-    headroom: float | None = HEADROOM,
-) -> FloatArray:
-    """Return requests within the limits of :func:`replay_policy`, and no NaN.
-
-    Parameters
-    ----------
-    asked : numpy.ndarray
-        Shape ``(…, n_cutoffs, n_services)``; NaN keeps the present capacity.
-    usage, cutoffs, floor, headroom
-        As of :func:`replay_policy`.
-    """
-    wanted = np.where(np.isnan(asked), usage.capacity, asked)
-    if headroom is not None:
-        wanted = np.minimum(wanted, request_caps(usage, cutoffs, headroom))
-    return np.maximum(wanted, np.float32(floor)).astype(np.float32)
+    if requests.shape != shape:
+        raise ValueError(f"{type(policy).__name__} answers in shape {requests.shape}, not {shape}")
+    return bounds.hold(requests, usage, cutoffs, capped=capped)
 
 
 @lru_cache(maxsize=1)

@@ -65,7 +65,7 @@ def replay_named(name: str, policy: Policy, replay: Replay, usage: Usage) -> Pol
     cutoffs = replay.cutoffs(usage)
     for apart, one in policy.sweeps.items():
         requests.append(replay.requests(one, usage, capped=name != ORACLE))
-        sums.append(replay_sums(requests[-1], usage, cutoffs, replay.floor))
+        sums.append(replay_sums(requests[-1], usage, cutoffs, replay.bounds.floor))
         told += [f"{apart}, {one.knob}={k:g}" if apart else f"{k:g}" for k in one.knobs]
     return PolicyReplay(
         name=name,

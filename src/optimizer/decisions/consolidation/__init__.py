@@ -1,1 +1,1 @@
-"""TODO."""
+"""How many nodes requests take: packing, its bounds, the exact solver."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.history import observed_before
 from optimizer.demand.usage import Usage
-
-if TYPE_CHECKING:
-    from optimizer.models.exceedance.forecast import Surface
+from optimizer.models.exceedance.forecast import Surface
 
 
 class Rule(ABC):

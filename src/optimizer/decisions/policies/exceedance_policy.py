@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optimizer.decisions.policies.base import Rule
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Forecast, Surface
-from optimizer.models.exceedance.rolling import ROLLING
+from optimizer.models.exceedance.rolling import RollingSurface
 
 
 class SurfacePolicy(Rule):
@@ -27,7 +27,7 @@ class SurfacePolicy(Rule):
     frontier : sequence of float
         Values that span its frontier.
     surface : Surface, optional
-        The surface to ask; by default one of the resource that is refitted in the replay.
+        The surface to ask; one with default settings, refitted in the replay, if absent.
     """
 
     learns: ClassVar[bool] = True
@@ -36,11 +36,11 @@ class SurfacePolicy(Rule):
         self, knob: str, value: float, frontier: Sequence[float], surface: Surface | None
     ) -> None:
         super().__init__(knob, value, frontier, None)
-        self._surface = surface
+        self._surface: Surface = surface or RollingSurface()
 
     def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff."""
-        return (self._surface or ROLLING[usage.resource]).forecast(usage, cutoffs)
+        return self._surface.forecast(usage, cutoffs)
 
     def using(self, surface: Surface) -> Self:
         """Return the same policy, asking another surface."""

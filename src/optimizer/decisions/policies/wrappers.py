@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,9 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.demand.history import request_caps
+from optimizer.demand.bounds import past_caps
 from optimizer.demand.usage import Usage
-
-if TYPE_CHECKING:
-    from optimizer.models.exceedance.forecast import Surface
+from optimizer.models.exceedance.forecast import Surface
 
 SLACK = 1e-6
 """Share of a size that a request may exceed it by and still be that size: rounding errors."""
@@ -147,7 +144,7 @@ class WithinLimits(Wrapper):
         if self._ceiling is not None:
             wanted = np.minimum(wanted, np.float32(self._ceiling))
         if self._of_capacity is not None:
-            most = request_caps(usage, cutoffs, self._of_capacity)
+            most = past_caps(usage, cutoffs, self._of_capacity)
             wanted = np.minimum(wanted, np.where(np.isnan(most), np.float32(np.inf), most))
         return np.maximum(wanted, np.float32(self._floor))
 

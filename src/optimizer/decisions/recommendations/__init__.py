@@ -1,1 +1,1 @@
-"""TODO."""
+"""From requests to recommendations: action, finding, risk, money, reason, replicas."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-from optimizer.core.wording import tell_percent
 from optimizer.demand.usage import CPU, MEMORY, Usage
+from optimizer.models.exceedance.explanation import tell_percent
 
 SENTENCES = {
     "silent": "{name} has not been observed for {stale} or longer: nothing can be recommended.",

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray, Panel
-from optimizer.decisions.backtesting.replay import Replay, bound_requests
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.recommendations.recommend import Advice, ResourceCase
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import uncensor
 from optimizer.demand.from_panel import has_capacity, usage_of
 from optimizer.demand.usage import Usage
@@ -69,7 +69,12 @@ class _Told:
 
 
 def ask_policy(
-    policy: Policy, surface: TrainedSurface, panel: Panel, settings: Advice, replay: Replay
+    policy: Policy,
+    surface: TrainedSurface,
+    panel: Panel,
+    settings: Advice,
+    bounds: RequestBounds,
+    calibrator: Ranking,
 ) -> Asked:
     """Return what a policy requests now, with bounds, risk and what drove them.
 
@@ -83,8 +88,10 @@ def ask_policy(
         All telemetry up to now.
     settings : Advice
         How far back savings look, and what counts as clipped.
-    replay : Replay
+    bounds : RequestBounds
         Floor and cap of every request.
+    calibrator : Ranking
+        How past outcomes are weighed.
 
     Notes
     -----
@@ -105,9 +112,8 @@ def ask_policy(
         freed = uncensor(usage, np.where(clipped, usage.capacity, np.inf)[:, None])
         more = _ask(policy, surface.forecast(freed, cutoffs), freed, cutoffs)
         raw = np.where(clipped, np.fmax(raw, more), more)
-    past = bound_requests(raw, freed, cutoffs, floor=replay.floor, headroom=replay.headroom)
-    ranking = Ranking()
-    outlook = ranking.outlook(usage, forecast)
+    past = bounds.hold(raw, freed, cutoffs)
+    outlook = calibrator.outlook(usage, forecast)
     table = answer.table.part(cutoffs[-1:])
     case = ResourceCase(
         usage=usage,
@@ -117,7 +123,7 @@ def ask_policy(
         target=past[-1],
         outlook=outlook.part(slice(-1, None)),
         drivers=explain_targets(surface.model, usage, table, past[-1]),
-        least=ranking.least_history,
+        least=calibrator.least_history,
         standing=past[-count_steps(pd.Timedelta(days=7), usage.step) // interval :].max(axis=0),
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
@@ -125,7 +131,7 @@ def ask_policy(
         cutoffs + interval <= usage.n_steps
     )
     held = outlook.part(due), usage, cutoffs[due], interval, [surface.resource] * usage.n_services
-    promises, bounds = (
+    promises, peak_bounds = (
         told[(told["group"] != ALL) & (told[counted] > 0)].reset_index(drop=True)
         for told, counted in (
             (tabulate_promises(*held), "steps"),
@@ -133,7 +139,7 @@ def ask_policy(
         )
     )
     long = int(due.sum()) * surface.interval
-    return Asked(case, past, moments, surface.interval, long, promises, bounds)
+    return Asked(case, past, moments, surface.interval, long, promises, peak_bounds)
 
 
 def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:

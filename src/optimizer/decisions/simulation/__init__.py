@@ -1,1 +1,1 @@
-"""TODO."""
+"""Requests applied round after round, with what they hide from the next round."""

@@ -18,6 +18,7 @@ from optimizer.core.validation import require_between, require_choice, require_c
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.simulation.rounds import Past, Schedule, ask, limits_of, tabulate
 from optimizer.decisions.simulation.serving import Served, Serving
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import Censoring
 from optimizer.demand.usage import MEMORY, Usage
 
@@ -77,6 +78,7 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     censoring: Censoring | None = None,
     capacity: str = TODAY,
     step: float = 1.0,
+    bounds: RequestBounds | None = None,
 ) -> FeedbackResult:
     """Apply a policy's requests as limits, round after round.
 
@@ -109,6 +111,8 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
         How far a round moves from the requests of the round before to the new ones, in (0, 1].
         Below 1 it damps what a model's refits add to every round (Krasnoselskii and Mann's
         iteration); where it settles at stays the same.
+    bounds : RequestBounds, optional
+        Least and largest request; the defaults if absent.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     up to its limits: violations there are what the feedback leaves, not a forecast's. Evidence
     for ``censoring`` are all rounds under limits, never the free demand before them.
     """
-    serving = serving or Serving()
+    serving, limits = serving or Serving(), bounds or RequestBounds()
     require_possible(rounds, capacity, step)
     require_lost(demand.resource, serving.carried)
     schedule = _schedule(demand, rounds, every, window, repeat=repeat)
@@ -138,12 +142,12 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     served: list[Served] = []
     for number in range(rounds):
         view = schedule.view(demand, past, number, serving.per_replica, told, censoring)
-        wanted = ask(policy, view, schedule.cutoffs(view), schedule.hold)
+        wanted = ask(policy, view, schedule.cutoffs(view), schedule.hold, limits)
         before = requests[-1] if number else wanted
         requests.append(np.asarray(before + np.float32(step) * (wanted - before)))
         coming = schedule.demand(demand, number)
-        limits = limits_of(requests[-1], schedule.hold, coming.n_steps, serving)
-        served.append(serving.serve(coming.values, limits, state, demand.step))
+        held = limits_of(requests[-1], schedule.hold, coming.n_steps, serving)
+        served.append(serving.serve(coming.values, held, state, demand.step))
         state = served[-1].state
         past = past.join(served[-1])
         if capacity == LIMIT:
@@ -155,32 +159,32 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
 
 def _schedule(demand: Usage, rounds: int, every: str, window: str, *, repeat: bool) -> Schedule:
     """Return the schedule in steps, or raise if demand is too short for it."""
-    hold = count_steps(parse_duration(every, "feedback.every"), demand.step)
-    length = count_steps(parse_duration(window, "feedback.window"), demand.step)
+    hold = count_steps(parse_duration(every, "interval"), demand.step)
+    length = count_steps(parse_duration(window, "simulate.window"), demand.step)
     least = length if repeat else rounds * hold + 1
     if demand.n_steps < least:
         raise InsufficientHistoryError(
             "telemetry",
             seen=format_duration(demand.n_steps * demand.step),
             allowed=f"at least {format_duration(least * demand.step)}",
-            fix="give more history, or set a shorter feedback.window, or fewer feedback.rounds",
+            fix="give more history, or set a shorter simulate.window, or fewer simulate.rounds",
         )
     return Schedule(hold, length, demand.n_steps - least + (0 if repeat else 1), repeat)
 
 
 def require_possible(rounds: int, capacity: str, step: float) -> None:
     """Raise a ConfigError unless the settings of :func:`simulate_feedback` are in range."""
-    require_count("feedback.rounds", rounds, 2, fix=12)
-    require_choice("feedback.capacity", capacity, (TODAY, LIMIT))
-    require_between("feedback.step", step, 0.0, 1.0, fix=1.0, open_low=True)
+    require_count("simulate.rounds", rounds, 2, fix=12)
+    require_choice("simulate.capacity", capacity, (TODAY, LIMIT))
+    require_between("simulate.step", step, 0.0, 1.0, fix=1.0, open_low=True)
 
 
 def require_lost(resource: str, carried: float) -> None:
     """Raise a ConfigError if memory is to be carried over: a killed step does not come back."""
     if resource == MEMORY and carried > 0.0:
         raise ConfigError(
-            "feedback.carried",
+            "simulate.carried",
             seen=carried,
             allowed="0 for memory: a kill leaves no work behind",
-            fix="set feedback.carried=0",
+            fix="set simulate.carried=0",
         )

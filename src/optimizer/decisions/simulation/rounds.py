@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-from optimizer.decisions.backtesting.replay import replay_policy
+from optimizer.decisions.backtesting.replay import request_bounded
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.simulation.serving import Counts, Floats, Served, Serving
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import Censoring, clipped_services, uncensor
 from optimizer.demand.usage import Usage
 
@@ -149,7 +150,9 @@ class Schedule:
         return np.array([view.n_steps], dtype=np.int64)
 
 
-def ask(policy: Policy, view: Usage, cutoffs: NDArray[np.int64], hold: int) -> FloatArray:
+def ask(
+    policy: Policy, view: Usage, cutoffs: NDArray[np.int64], hold: int, bounds: RequestBounds
+) -> FloatArray:
     """Return a policy's requests, by the rules of every replay.
 
     Parameters
@@ -163,6 +166,8 @@ def ask(policy: Policy, view: Usage, cutoffs: NDArray[np.int64], hold: int) -> F
     hold : int
         Steps that a request holds: one cutoff more is asked for before the first, since the
         distance of the cutoffs tells a model how long that is.
+    bounds : RequestBounds
+        Least and largest request.
 
     Returns
     -------
@@ -171,7 +176,7 @@ def ask(policy: Policy, view: Usage, cutoffs: NDArray[np.int64], hold: int) -> F
     """
     lead = cutoffs[0] - hold
     asked = np.append(lead, cutoffs) if lead > 0 else cutoffs
-    return replay_policy(policy, view, asked, [policy.setting])[0, -len(cutoffs) :]
+    return request_bounded(policy, view, asked, [policy.setting], bounds)[0, -len(cutoffs) :]
 
 
 def limits_of(requests: FloatArray, hold: int, n_steps: int, serving: Serving) -> Floats:

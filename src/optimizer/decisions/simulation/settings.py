@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
+from optimizer.core.validation import require_choice
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.simulation.closed_loop import (
     TODAY,
@@ -20,13 +21,13 @@ from optimizer.decisions.simulation.closed_loop import (
     simulate_feedback,
 )
 from optimizer.decisions.simulation.serving import HorizontalAutoscaler, Serving
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import Censoring
 from optimizer.demand.from_panel import usage_of
-from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.rolling import ROLLING
-from optimizer.models.exceedance.surface import ExceedanceSurface
+from optimizer.demand.usage import CPU, MEMORY, Usage
 
-POLICIES = ("cost_optimal", "historical_cost", "vpa", "krr")
+BESIDE = ("historical_cost", "vpa", "krr")
+"""Rules that the chosen policy is simulated beside."""
 BY = 10
 """Round by which requests have to have settled."""
 SHOWN = (1, 5, BY)
@@ -35,15 +36,17 @@ SHOWN = (1, 5, BY)
 
 @dataclass(frozen=True)
 class Feedback:
-    """Settings of the simulation; see :func:`~optimizer.decisions.simulation.closed_loop.simulate_feedback`.
+    """Settings of :func:`~optimizer.decisions.simulation.closed_loop.simulate_feedback`.
 
     Parameters
     ----------
-    policies : sequence of str
-        Names in ``conf/policy``.
+    policies : sequence of str, optional
+        Names in ``conf/policy/<resource>``; if absent the chosen one and rules beside it.
+    resource : str
+        ``"cpu"`` or ``"memory"``.
     rounds : int
         How many, at least 2.
-    every, window : str
+    interval, window : str
         How long a request holds, and how much of the past a policy is given.
     repeat : bool
         Whether every round replays the newest window of demand.
@@ -57,16 +60,14 @@ class Feedback:
         Adds and removes replicas while requests hold.
     censoring : Censoring
         How steps at the limit are treated where they are.
-    refit : str, optional
-        How long a model serves in policies that learn; None: as long as in a replay.
-    surface : dict
-        Arguments of :class:`~optimizer.models.exceedance.surface.ExceedanceSurface` that differ from
-        those of a replay.
+    bounds : RequestBounds
+        Least and largest request.
     """
 
-    policies: Sequence[str] = POLICIES
+    policies: Sequence[str] | None = None
+    resource: str = CPU
     rounds: int = 12
-    every: str = "6h"
+    interval: str = "6h"
     window: str = "14d"
     repeat: bool = True
     capacity: str = TODAY
@@ -74,66 +75,36 @@ class Feedback:
     carried: float = 0.0
     autoscaler: HorizontalAutoscaler = field(default_factory=HorizontalAutoscaler)
     censoring: Censoring = field(default_factory=Censoring)
-    refit: str | None = None
-    surface: Mapping[str, Any] = field(default_factory=dict)
+    bounds: RequestBounds = field(default_factory=RequestBounds)
 
     def __post_init__(self) -> None:
         """Check the settings."""
+        require_choice("simulate.resource", self.resource, (CPU, MEMORY))
         require_possible(self.rounds, self.capacity, self.step)
-        hold, window = (
-            parse_duration(getattr(self, name), f"feedback.{name}") for name in ("every", "window")
-        )
+        require_lost(self.resource, self.carried)
+        hold = parse_duration(self.interval, "interval")
+        window = parse_duration(self.window, "simulate.window")
         if window < hold:
             raise ConfigError(
-                "feedback.window",
+                "simulate.window",
                 seen=repr(self.window),
-                allowed=f"at least feedback.every, {self.every}",
-                fix="set feedback.window=14d",
+                allowed=f"at least interval, {self.interval}",
+                fix="set simulate.window=14d",
             )
         Serving(self.autoscaler, self.carried)
-        if self.refit is not None:
-            parse_duration(self.refit, "feedback.refit")
-        try:
-            ExceedanceSurface(**self.surface)
-        except ConfigError as error:
-            key, fix = (f"feedback.{text}" for text in (error.offender, error.fix.split()[-1]))
-            raise ConfigError(
-                key, seen=error.seen, allowed=error.allowed, fix=f"set {fix}"
-            ) from None
 
-    def serving(self, resource: str) -> Serving:
-        """Return how limits act on a resource.
-
-        Raises
-        ------
-        ConfigError
-            Memory is to be carried over: a kill leaves no work behind.
-        """
-        require_lost(resource, self.carried)
-        return Serving(self.autoscaler, self.carried)
-
-    def usage(self, panel: Panel, resource: str) -> Usage:
+    def usage(self, panel: Panel) -> Usage:
         """Return the true demand, and what is requested before the first round.
 
         Parameters
         ----------
         panel : Panel
             Validated telemetry.
-        resource : str
-            See :func:`~optimizer.demand.from_panel.usage_of`.
         """
         if self.repeat:  # the first round follows all that is known
-            return usage_of(panel, resource)
-        length = self.rounds * (parse_duration(self.every, "feedback.every") // panel.step)
-        return usage_of(panel, resource, before=max(1, panel.n_steps - length))
-
-    def fit(self, policy: Policy, resource: str) -> Policy:
-        """Return the policy with the surface of this simulation, if there is one."""
-        if self.refit is None and not self.surface:
-            return policy
-        own = ROLLING[resource]
-        surface = {**own.surface, **self.surface}
-        return policy.using(replace(own, refit=self.refit or own.refit, surface=surface))
+            return usage_of(panel, self.resource)
+        length = self.rounds * (parse_duration(self.interval, "interval") // panel.step)
+        return usage_of(panel, self.resource, before=max(1, panel.n_steps - length))
 
     def simulate(self, demand: Usage, policy: Policy, *, treated: bool) -> FeedbackResult:
         """Apply a policy's requests round after round.
@@ -149,15 +120,16 @@ class Feedback:
         """
         return simulate_feedback(
             demand,
-            self.fit(policy, demand.resource),
+            policy,
             rounds=self.rounds,
-            every=self.every,
+            every=self.interval,
             window=self.window,
             repeat=self.repeat,
-            serving=self.serving(demand.resource),
+            serving=Serving(self.autoscaler, self.carried),
             censoring=self.censoring if treated else None,
             capacity=self.capacity,
             step=self.step,
+            bounds=self.bounds,
         )
 
 

@@ -8,45 +8,86 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.core.errors import SchemaError
-from optimizer.delivery.patches.kubernetes import origin
-from optimizer.delivery.patches.settings import PatchSettings
+from optimizer.delivery.patches.base import origin, render_object, target_of
+from optimizer.delivery.patches.plan import DAY, PatchPlan
+from optimizer.delivery.patches.settings import PatchSettings, require_api_version
 
 TIMEZONE: Final = "Etc/UTC"
-DAY, WEEK = 24, 168
+WEEK: Final = 7 * DAY
 
 
 @dataclass(frozen=True)
-class ReplicaProfile:
-    """How many replicas each service wants at each hour.
+class Keda:
+    """A ScaledObject per service whose replicas change by the hour, in ``keda/``.
 
     Parameters
     ----------
-    services : tuple of str
-        Service ids, shape ``(n_services,)``.
-    replicas : numpy.ndarray
-        int64, shape ``(n_services, 24, 2)``, at least 0: hour ``h`` is from ``h:00`` to
-        ``h+1:00`` UTC; the last axis is Monday to Friday, then Saturday and Sunday.
+    api_version : str
+        ``apiVersion`` of the objects.
 
     Raises
     ------
-    SchemaError
-        The shape differs, a value is no whole number of at least 0, or a service is there twice.
+    ConfigError
+        The version is none.
+
+    Notes
+    -----
+    KEDA makes a HorizontalPodAutoscaler of it: a workload that has one keeps that and takes the
+    triggers over by hand.
+
+    References
+    ----------
+    KEDA documentation, "ScaledObject specification" and "Cron".
     """
 
-    services: tuple[str, ...]
-    replicas: NDArray[np.int64]
+    api_version: str = "keda.sh/v1alpha1"
 
     def __post_init__(self) -> None:
-        shape = (len(self.services), DAY, 2)
-        if self.replicas.shape != shape:
-            raise _bad("shape", self.replicas.shape, f"{shape}: services, hours, weekday or not")
-        if not np.issubdtype(self.replicas.dtype, np.integer):
-            raise _bad("dtype", self.replicas.dtype, "whole numbers")
-        if (self.replicas < 0).any():
-            raise _bad("value", int(self.replicas.min()), "at least 0")
-        if len(set(self.services)) < len(self.services):
-            raise _bad("services", ", ".join(self.services), "every service once")
+        require_api_version("patches.formats.keda.api_version", self.api_version)
+
+    def render(self, plan: PatchPlan, settings: PatchSettings) -> dict[str, str]:
+        """Return a file per service of the profile that needs a schedule."""
+        texts: dict[str, str] = {}
+        if plan.profile is None:
+            return texts
+        for service, replicas in zip(plan.profile.services, plan.profile.replicas, strict=True):
+            document = self.scaled_object(service, plan.names[service], replicas, settings)
+            if document is not None:
+                texts |= render_object(f"keda/{plan.names[service]}.yaml", document, "keda")
+        return texts
+
+    def scaled_object(
+        self, service_id: str, name: str, replicas: NDArray[np.int64], settings: PatchSettings
+    ) -> dict[str, Any] | None:
+        """Return the ScaledObject of a service, or None if it wants the same at all hours.
+
+        Parameters
+        ----------
+        service_id, name : str
+            Id and Kubernetes name.
+        replicas : numpy.ndarray
+            Its profile, shape ``(24, 2)``.
+        settings : PatchSettings
+            Kind and namespace.
+        """
+        windows = schedule_hints(replicas)
+        if not windows:
+            return None
+        return {
+            "apiVersion": self.api_version,
+            "kind": "ScaledObject",
+            "metadata": {
+                "name": name,
+                "namespace": settings.namespace,
+                "annotations": origin(service_id, name),
+            },
+            "spec": {
+                "scaleTargetRef": target_of(name, settings),
+                "minReplicaCount": int(replicas.min()),
+                "maxReplicaCount": int(replicas.max()),
+                "triggers": [_trigger(window) for window in windows],
+            },
+        }
 
 
 @dataclass(frozen=True)
@@ -96,53 +137,6 @@ def schedule_hints(replicas: NDArray[np.int64]) -> tuple[CronWindow, ...]:
     )
 
 
-def scaled_object(
-    service_id: str, name: str, replicas: NDArray[np.int64], settings: PatchSettings
-) -> dict[str, Any] | None:
-    """Return the ScaledObject of a service, or None if it wants the same replicas at all hours.
-
-    Parameters
-    ----------
-    service_id, name : str
-        Id and Kubernetes name.
-    replicas : numpy.ndarray
-        Its profile, shape ``(24, 2)``.
-    settings : PatchSettings
-        Kind, namespace and API version.
-
-    Notes
-    -----
-    KEDA makes a HorizontalPodAutoscaler of it: a workload that has one keeps that and takes the
-    triggers over by hand.
-
-    References
-    ----------
-    KEDA documentation, "ScaledObject specification" and "Cron".
-    """
-    windows = schedule_hints(replicas)
-    if not windows:
-        return None
-    return {
-        "apiVersion": settings.keda_api_version,
-        "kind": "ScaledObject",
-        "metadata": {
-            "name": name,
-            "namespace": settings.namespace,
-            "annotations": origin(service_id, name),
-        },
-        "spec": {
-            "scaleTargetRef": {
-                "apiVersion": settings.workload_api_version,
-                "kind": settings.kind,
-                "name": name,
-            },
-            "minReplicaCount": int(replicas.min()),
-            "maxReplicaCount": int(replicas.max()),
-            "triggers": [_trigger(window) for window in windows],
-        },
-    }
-
-
 def _trigger(window: CronWindow) -> dict[str, Any]:
     return {
         "type": "cron",
@@ -167,12 +161,3 @@ def _days(days: list[int]) -> str:
     if len(days) > 2 and days[-1] - days[0] == len(days) - 1:
         return f"{days[0]}-{days[-1]}"
     return ",".join(map(str, days))
-
-
-def _bad(what: str, seen: object, allowed: str) -> SchemaError:
-    return SchemaError(
-        f"replica profile: {what}",
-        seen=seen,
-        allowed=allowed,
-        fix="pass whole replicas of shape (services, 24, 2)",
-    )

@@ -2,93 +2,109 @@
 
 from __future__ import annotations
 
-from math import isnan
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
+from optimizer.core.errors import ConfigError
+from optimizer.core.validation import require_between
+from optimizer.delivery.patches.base import metadata, render_object
 from optimizer.delivery.patches.names import container_name
-from optimizer.delivery.patches.plan import UNITS, Change, ServiceChange
-from optimizer.delivery.patches.quantities import quantity
+from optimizer.delivery.patches.plan import PatchPlan, ServiceChange
 from optimizer.delivery.patches.settings import PatchSettings
 
-TOOL: Final = "cloud-workload-optimizer"
+KEY = "patches.formats.kubernetes"
 
 
-def workload_patch(service: ServiceChange, settings: PatchSettings) -> dict[str, Any]:
-    """Return the patch of one service.
+@dataclass(frozen=True)
+class Kubernetes:
+    """A patch per service, in ``kubernetes/``.
 
     Parameters
     ----------
-    service : ServiceChange
-        What changes.
-    settings : PatchSettings
-        Kind, names, units and limits.
+    memory_limit_ratio : float
+        Memory limit ÷ memory request, at least 1. 1 reserves all that may be used: a node that
+        runs short of memory kills pods, so memory beyond the request is no promise.
+    cpu_limit_ratio : float, optional
+        CPU limit ÷ CPU request, at least 1. None: the patch says nothing about the CPU limit, since
+        a CPU shortfall only slows down and a limit throttles. Kubernetes refuses a request above
+        a limit that is there already.
+    remove_cpu_limit : bool
+        Delete the CPU limit. Needs Kubernetes 1.24 or later: before, a container without any
+        limit got a CPU limit of 0 (kubernetes/kubernetes pull request 107705).
 
-    Returns
-    -------
-    dict
-        Names one container, so that the merge keeps the others, and only the resources that
+    Raises
+    ------
+    ConfigError
+        A ratio is below 1, or a CPU limit is to be both set and removed.
+    """
+
+    memory_limit_ratio: float = 1.0
+    cpu_limit_ratio: float | None = None
+    remove_cpu_limit: bool = False
+
+    def __post_init__(self) -> None:
+        require_between(f"{KEY}.memory_limit_ratio", self.memory_limit_ratio, 1.0, fix=1.0)
+        if self.cpu_limit_ratio is not None:
+            require_between(f"{KEY}.cpu_limit_ratio", self.cpu_limit_ratio, 1.0, fix=2.0)
+            if self.remove_cpu_limit:
+                raise ConfigError(
+                    f"{KEY}.remove_cpu_limit",
+                    seen=f"true and {KEY}.cpu_limit_ratio={self.cpu_limit_ratio:g}",
+                    allowed="a CPU limit or none",
+                    fix=f"set {KEY}.cpu_limit_ratio=null",
+                )
+
+    def render(self, plan: PatchPlan, settings: PatchSettings) -> dict[str, str]:
+        """Return a file per service that changes."""
+        texts: dict[str, str] = {}
+        for service in plan.services:
+            place = f"kubernetes/{service.name}.yaml"
+            # Kubernetes 1.20 has no --patch-file.
+            command = (
+                f"kubectl -n {settings.namespace} patch {settings.kind.lower()} {service.name} "
+                f'--type strategic -p "$(cat {place})"'
+            )
+            document = self.patch(service, settings)
+            texts |= render_object(place, document, "kubernetes", command)
+        return texts
+
+    def patch(self, service: ServiceChange, settings: PatchSettings) -> dict[str, Any]:
+        """Return the patch of one service.
+
+        It names one container, so that the merge keeps the others, and only the resources that
         change. The annotations are the workload's, not the pods': they alone start no rollout.
 
-    References
-    ----------
-    Kubernetes documentation, "Update API Objects in Place Using kubectl patch": lists of
-    containers merge by ``name``.
-    """
-    container = settings.container or container_name(service.name)
-    requests = {
-        change.resource: quantity(change.resource, change.target, settings)
-        for change in service.changes
-    }
-    resources: dict[str, Any] = {"requests": requests}
-    limits = _limits(service, settings)
-    if limits:
-        resources["limits"] = limits
-    return {
-        "apiVersion": settings.workload_api_version,
-        "kind": settings.kind,
-        "metadata": metadata(service, settings),
-        "spec": {
-            "template": {"spec": {"containers": [{"name": container, "resources": resources}]}}
-        },
-    }
+        References
+        ----------
+        Kubernetes documentation, "Update API Objects in Place Using kubectl patch": lists of
+        containers merge by ``name``.
+        """
+        requests = {
+            change.resource: settings.quantity(change.resource, change.target)
+            for change in service.changes
+        }
+        resources: dict[str, Any] = {"requests": requests}
+        limits = self._limits(service, settings)
+        if limits:
+            resources["limits"] = limits
+        container = {
+            "name": settings.container or container_name(service.name),
+            "resources": resources,
+        }
+        return {
+            "apiVersion": settings.workload_api_version,
+            "kind": settings.kind,
+            "metadata": metadata(service, settings),
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        }
 
-
-def metadata(service: ServiceChange, settings: PatchSettings) -> dict[str, Any]:
-    """Return name, namespace and annotations of the object of a service."""
-    notes = origin(service.service_id, service.name)
-    notes[f"{TOOL}/cluster-id"] = service.cluster_id
-    if not isnan(service.risk):
-        notes[f"{TOOL}/risk"] = f"{service.risk:.2f} of 4"
-    for change in service.changes:
-        notes |= _notes(change)
-    return {"name": service.name, "namespace": settings.namespace, "annotations": notes}
-
-
-def origin(service_id: str, name: str) -> dict[str, str]:
-    """Return annotations that say which tool wrote the object, and the id if the name differs."""
-    notes = {f"{TOOL}/generated-by": TOOL}
-    if service_id != name:
-        notes[f"{TOOL}/service-id"] = service_id
-    return notes
-
-
-def _notes(change: Change) -> dict[str, str]:
-    prefix, unit = f"{TOOL}/{change.resource}", UNITS[change.resource]
-    notes = {f"{prefix}-target": f"{change.target:.4g} {unit}"}
-    if not (isnan(change.lower) or isnan(change.upper)):
-        notes[f"{prefix}-bounds"] = f"{change.lower:.4g} to {change.upper:.4g} {unit}"
-    return notes | {f"{prefix}-reason": change.reason}
-
-
-def _limits(service: ServiceChange, settings: PatchSettings) -> dict[str, str | None]:
-    limits: dict[str, str | None] = {}
-    for change in service.changes:
-        if change.resource == "memory":
-            ratio: float | None = settings.memory_limit_ratio
-        else:
-            ratio = settings.cpu_limit_ratio
-        if ratio is not None:
-            limits[change.resource] = quantity(change.resource, change.target, settings, ratio)
-        elif settings.remove_cpu_limit:
-            limits[change.resource] = None  # null deletes the key
-    return limits
+    def _limits(self, service: ServiceChange, settings: PatchSettings) -> dict[str, str | None]:
+        limits: dict[str, str | None] = {}
+        ratios = {"memory": self.memory_limit_ratio, "cpu": self.cpu_limit_ratio}
+        for change in service.changes:
+            ratio = ratios[change.resource]
+            if ratio is not None:
+                limits[change.resource] = settings.quantity(change.resource, change.target, ratio)
+            elif self.remove_cpu_limit:
+                limits[change.resource] = None  # null deletes the key
+        return limits

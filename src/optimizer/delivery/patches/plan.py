@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optimizer.core.errors import SchemaError
 from optimizer.delivery.patches.names import workload_names
@@ -15,6 +15,7 @@ from optimizer.delivery.patches.names import workload_names
 ACTIONS: Final = ("scale_up", "scale_down")
 UNITS: Final = {"cpu": "cores", "memory": "GiB"}
 SHARE: Final = "share of capacity"
+DAY: Final = 24
 AMOUNTS: Final = ("current", "target", "lower_bound", "upper_bound")
 COLUMNS: Final = (
     "service_id", "cluster_id", "resource", "unit", "action", "risk", "reason", *AMOUNTS,
@@ -68,29 +69,64 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class ReplicaProfile:
+    """How many replicas each service wants at each hour.
+
+    Parameters
+    ----------
+    services : tuple of str
+        Service ids, shape ``(n_services,)``.
+    replicas : numpy.ndarray
+        int64, shape ``(n_services, 24, 2)``, at least 0: hour ``h`` is from ``h:00`` to
+        ``h+1:00`` UTC; the last axis is Monday to Friday, then Saturday and Sunday.
+
+    Raises
+    ------
+    SchemaError
+        The shape differs, a value is no whole number of at least 0, or a service is there twice.
+    """
+
+    services: tuple[str, ...]
+    replicas: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.services), DAY, 2)
+        if self.replicas.shape != shape:
+            raise _bad("shape", self.replicas.shape, f"{shape}: services, hours, weekday or not")
+        if not np.issubdtype(self.replicas.dtype, np.integer):
+            raise _bad("dtype", self.replicas.dtype, "whole numbers")
+        if (self.replicas < 0).any():
+            raise _bad("value", int(self.replicas.min()), "at least 0")
+        if len(set(self.services)) < len(self.services):
+            raise _bad("services", ", ".join(self.services), "every service once")
+
+
+@dataclass(frozen=True)
 class PatchPlan:
     """What will be written, what will not, and the Kubernetes name of every service id."""
 
     services: tuple[ServiceChange, ...]
     skipped: tuple[Skipped, ...]
     names: dict[str, str]
+    profile: ReplicaProfile | None = None
 
 
-def plan_patches(frame: pd.DataFrame, others: Sequence[str] = ()) -> PatchPlan:
+def plan_patches(frame: pd.DataFrame, profile: ReplicaProfile | None = None) -> PatchPlan:
     """Return the changes of the services that are to scale up or down.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Recommendations, one row per service and resource.
-    others : sequence of str
-        Further service ids whose names must not collide with these (those of a profile).
+    profile : ReplicaProfile, optional
+        Replicas by hour; the names of its services must not collide with those of the frame.
 
     Returns
     -------
     PatchPlan
         Services in the order of their ids. A row whose action is neither scale_up nor scale_down
-        asks for nothing and is left out; one in shares of an unknown capacity is skipped.
+        asks for nothing and is left out; one in shares of an unknown capacity is skipped, and so
+        are the replicas of a service that wants the same at all hours.
 
     Raises
     ------
@@ -101,7 +137,7 @@ def plan_patches(frame: pd.DataFrame, others: Sequence[str] = ()) -> PatchPlan:
     wanted = _checked(frame)
     shares = wanted["unit"] == SHARE
     rows = wanted[~shares]
-    names = workload_names([*rows["service_id"], *others])
+    names = workload_names([*rows["service_id"], *(profile.services if profile else ())])
     groups = rows.groupby("service_id", sort=True)
     services = tuple(
         _service(str(service), names[str(service)], group.to_dict("records"))
@@ -117,7 +153,17 @@ def plan_patches(frame: pd.DataFrame, others: Sequence[str] = ()) -> PatchPlan:
             wanted.loc[shares, "service_id"], wanted.loc[shares, "resource"], strict=True
         )
     )
-    return PatchPlan(services, skipped, names)
+    return PatchPlan(services, skipped + _flat(profile), names, profile)
+
+
+def _flat(profile: ReplicaProfile | None) -> tuple[Skipped, ...]:
+    """Return the services that need no schedule."""
+    if profile is None:
+        return ()
+    reason = "it wants the same replicas at all hours; a schedule would say nothing"
+    same = (profile.replicas == profile.replicas[:, :1, :1]).all(axis=(1, 2))
+    flat = np.array(profile.services)[same]
+    return tuple(Skipped(str(service), "replicas", reason) for service in flat)
 
 
 def _service(service_id: str, name: str, rows: list[dict[Any, Any]]) -> ServiceChange:
@@ -171,3 +217,12 @@ def _refuse(rows: pd.DataFrame, columns: list[str], allowed: str) -> None:
             allowed=allowed,
             fix="pass the frame that the recommendations came in",
         )
+
+
+def _bad(what: str, seen: object, allowed: str) -> SchemaError:
+    return SchemaError(
+        f"replica profile: {what}",
+        seen=seen,
+        allowed=allowed,
+        fix="pass whole replicas of shape (services, 24, 2)",
+    )

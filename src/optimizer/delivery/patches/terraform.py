@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from optimizer.delivery.patches.plan import ServiceChange
-from optimizer.delivery.patches.quantities import quantity
+from optimizer.delivery.patches.plan import PatchPlan, ServiceChange
 from optimizer.delivery.patches.settings import PatchSettings
 
 FILE = "rightsizing.auto.tfvars.json"
 
 
-def terraform_variables(
-    services: Sequence[ServiceChange], settings: PatchSettings
-) -> dict[str, dict[str, dict[str, str | None]]]:
-    """Return the variable ``rightsizing``, by the services' names.
-
-    Parameters
-    ----------
-    services : sequence of ServiceChange
-        What changes.
-    settings : PatchSettings
-        The units.
-
-    Returns
-    -------
-    dict
-        Every service has all keys; None (null) where a request stays as it is or is unknown.
+@dataclass(frozen=True)
+class Terraform:
+    """One file with the variable ``rightsizing``, by the services' names.
 
     Notes
     -----
-    The module that reads it declares ::
+    Every service has all keys; null where a request stays as it is or is unknown. The module
+    that reads the file declares ::
 
         variable "rightsizing" {
           type = map(object({
@@ -49,7 +37,12 @@ def terraform_variables(
     ----------
     Terraform documentation, "Variable Definitions (.tfvars) Files": ``*.auto.tfvars.json``.
     """
-    return {"rightsizing": {service.name: _requests(service, settings) for service in services}}
+
+    def render(self, plan: PatchPlan, settings: PatchSettings) -> dict[str, str]:
+        """Return the one file, also if nothing changes."""
+        requests = {service.name: _requests(service, settings) for service in plan.services}
+        text = json.dumps({"rightsizing": requests}, indent=2, ensure_ascii=False)
+        return {FILE: f"{text}\n"}
 
 
 def _requests(service: ServiceChange, settings: PatchSettings) -> dict[str, Any]:
@@ -58,7 +51,7 @@ def _requests(service: ServiceChange, settings: PatchSettings) -> dict[str, Any]
     )
     for change in service.changes:
         kind = change.resource
-        found[f"{kind}_request"] = quantity(kind, change.target, settings)
+        found[f"{kind}_request"] = settings.quantity(kind, change.target)
         if not isnan(change.current):
-            found[f"previous_{kind}_request"] = quantity(kind, change.current, settings)
+            found[f"previous_{kind}_request"] = settings.quantity(kind, change.current)
     return {"service_id": service.service_id, **found}

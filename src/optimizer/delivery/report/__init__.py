@@ -1,1 +1,1 @@
-"""TODO."""
+"""The report of recommendations: one page that needs no network, and tables."""

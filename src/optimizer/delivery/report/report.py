@@ -6,27 +6,24 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from optimizer.delivery.report.glossary import GLOSSARY, LIMITS
-from optimizer.delivery.report.kpi_cards import build_tiles
 from optimizer.delivery.report.plots import (
     plot_risks,
     plot_savings,
     plot_service,
     svg_source,
 )
-from optimizer.delivery.report.style import SCRIPT, STYLE
 from optimizer.delivery.report.tables import check_fields, write_bytes
-from optimizer.delivery.report.template import PAGE
 from optimizer.delivery.report.view_model import (
-    COLUMNS,
     FINDINGS,
     SIGNS,
     build_rows,
+    build_tiles,
     money,
     pick_services,
     words,
@@ -55,7 +52,7 @@ class ReportContext:
     data_name : str
         The telemetry.
     fleet : mapping of str to float
-        Figures of the fleet, see :data:`optimizer.delivery.report.kpi_cards.FLEET`.
+        Figures of the fleet, see :data:`optimizer.delivery.report.view_model.FLEET`.
     promises, bounds : pandas.DataFrame
         How promises came true over weeks that the models had not learned from, as of
         :func:`~optimizer.evaluation.coverage.tabulate_promises` and ``tabulate_bounds``, by
@@ -112,23 +109,30 @@ def write_report(
     SchemaError
         A column is missing.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     check_fields(frame)
     frame = frame.reset_index(drop=True)
     picked = pick_services(frame, details)
     anchors = {name: f"service-{place}" for place, name in enumerate(picked, start=1)}
+    script, style = (
+        files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+        for name in ("report.js", "report.css")
+    )
     world = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     world.filters["words"] = words
-    page = world.from_string(PAGE).render(
+    page = world.get_template("report.html.j2").render(
         context=context,
         facts=_facts(context),
         until_iso=_utc(context.valid_until).isoformat(),
         tiles=build_tiles(frame, context.fleet, context.currency),
         rows=build_rows(frame, anchors),
-        columns=COLUMNS,
         actions=_counts(frame["action"], tuple(SIGNS)),
         findings=_counts(frame["finding"], FINDINGS),
         fleet_plots=_fleet_plots(frame, context) if len(frame) else [],
@@ -137,11 +141,9 @@ def write_report(
             | {"service": name, "anchor": anchor}
             for name, anchor in anchors.items()
         ],
-        glossary=GLOSSARY,
-        limits=LIMITS,
-        style=STYLE,
-        script=SCRIPT,
-        script_hash=_script_hash(),
+        style=style,
+        script=script,
+        script_hash=_hash(script),
     )
     return write_bytes(path, page.encode("utf-8", errors="replace"))
 
@@ -213,9 +215,9 @@ def _counts(values: pd.Series[str], known: tuple[str, ...]) -> dict[str, int]:
     return {name: int(found[name]) for name in names + sorted(set(found.index) - set(names))}
 
 
-def _script_hash() -> str:
+def _hash(script: str) -> str:
     """Return the digest by which the page allows its one script and no other."""
-    digest = hashlib.sha256(SCRIPT.encode()).digest()
+    digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 

@@ -8,10 +8,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from optimizer.core.config_schema import ExperimentConfig
 from optimizer.delivery.serving.online import read_times
+from optimizer.features.store.backfill import parse_moment
 from optimizer.features.store.feast_objects import KEYS
 from optimizer.features.store.integrity import HOME, MEMBERSHIP, view_pattern
-from optimizer.features.store.manifest import require_manifest
+from optimizer.features.store.manifest import Manifest, require_manifest
 from optimizer.features.store.store import FeatureStore
 
 
@@ -38,6 +40,17 @@ class ViewFreshness:
     age: pd.Timedelta | None
     entities: int
     stale: float
+
+
+def choose_moment(config: ExperimentConfig) -> pd.Timestamp:
+    """Return the moment that ages are counted to: ``now``, or the clock."""
+    return parse_moment(config.now, "now") or pd.Timestamp.now("UTC")
+
+
+def covers_newest(config: ExperimentConfig, manifest: Manifest) -> bool:
+    """Tell whether the range that was asked for ends with the newest stored moment."""
+    end = parse_moment(config.backfill.end, "backfill.end")
+    return end is None or end > manifest.last
 
 
 def measure_freshness(store: FeatureStore, now: pd.Timestamp) -> list[ViewFreshness]:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Figures of events and of forecasts."""

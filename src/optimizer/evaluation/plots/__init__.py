@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures of events, forecasts, trainings and coverage."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Feature groups: one class and one yaml each."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.config import build, list_choices, load_config
 from optimizer.core.errors import StoreError
 from optimizer.core.schema import METRICS
 from optimizer.features.schema import StoreSchema
@@ -83,8 +83,8 @@ def settings_of(config_file: Path) -> StoreSettings:
         No yaml in ``conf/store`` names it.
     """
     names = []
-    for path in sorted((CONF_DIR / "store").glob("*.yaml")):
-        settings: StoreSettings = build(load_config([f"store={path.stem}"]).store, "store")
+    for choice in list_choices("store"):
+        settings: StoreSettings = build(load_config([f"store={choice}"]).store, "store")
         names.append(Path(settings.feast).name)
         if names[-1] == config_file.name:
             root = config_file.resolve().parent.parent

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from optimizer.core.artifacts import hash_values
-from optimizer.core.config import load_config, preset
+from optimizer.core.artifacts import hash_values, shipped
+from optimizer.core.config import build, compose_plain
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.validation import require_count
+
+logger = logging.getLogger(__name__)
 
 TTL_STEPS = 3
 """Sampling intervals after which a value is stale, unless ``store.ttl`` says otherwise. A long
@@ -67,6 +71,20 @@ class StoreSettings:
                 fix="set store.project=my_fleet",
             )
 
+    def feast_file(self) -> Path:
+        """Return the ``feature_store.yaml``; the one that we ship is put there if none is.
+
+        So an installed package works in an empty directory, and what Feast keeps lies beside the
+        file, where its own commands find it.
+        """
+        path, template = Path(self.feast), shipped("feature_repo")
+        if not path.exists() and (template / path.name).is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for file in (path.name, "definitions.py"):
+                shutil.copyfile(template / file, path.parent / file)
+            logger.info("%s: written, with what Feast's own commands read", path.parent)
+        return path
+
     def directory(self, project: str) -> Path:
         """Return the directory of a project's partitions."""
         return Path(self.offline).resolve() / project
@@ -93,8 +111,15 @@ def name_project(settings: StoreSettings, data: str, config: ExperimentConfig) -
     if settings.project is not None:
         return settings.project
     plain = re.sub(r"\W+", "_", data).strip("_") or "fleet"
-    nodes, usual = config.features.groups, preset("data", config.choices["data"])
+    plainest = compose_plain(f"data={config.choices['data']}")
+    nodes, usual = config.features.groups, plainest["data"]
     data_set = {k: v for k, v in config.data.items() if k not in WHERE and v != usual.get(k)}
-    if not data_set and nodes == load_config().features.groups:
+    if not data_set and nodes == plainest["features"]["groups"]:
         return plain
     return f"{plain}_{hash_values({'groups': nodes, 'data': data_set})[:8]}"
+
+
+def project_of(config: ExperimentConfig, data: str) -> str:
+    """Return the project of the configured data and features in the store: :func:`name_project`."""
+    settings: StoreSettings = build(config.store, "store")
+    return name_project(settings, data, config)

@@ -87,7 +87,7 @@ class FeatureStore:
         StoreError
             ``feature_store.yaml`` is absent or wrong, or the registry cannot be reached.
         """
-        return attempt(lambda: open_feast(Path(self.settings.feast), self.project), "registry")
+        return attempt(lambda: open_feast(self.settings.feast_file(), self.project), "registry")
 
     def register(self) -> None:
         """Register the definitions; what was registered and is no longer defined is removed.

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a model has to beat: persistence, the season, a line, a service's own rate."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
 from optimizer.core.panel import FloatArray
+from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.lookback import gather, last_observed
 from optimizer.targets.dataset import EventTask, Samples
 
 
-class EventRule(ABC):
+class EventRule(Stateful, ABC):
     """An event score that is one number read from the past; the imbalance strategy is moot.
 
     Where that number is missing the score is the last value observed, else 0. Scores are
     clipped to [0, 1]; they rank rows, and calibration makes probabilities of them.
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("_event_task",)
 
     _event_task: EventTask
 

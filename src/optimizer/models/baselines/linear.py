@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.models.base import Runtime
 from optimizer.models.baselines.residual_quantiles import PointForecaster
+from optimizer.models.baselines.standardised import StandardisedLinear
 from optimizer.models.lookback import eight_features, gather, last_observed
 from optimizer.targets.dataset import ForecastTask, Samples
 
@@ -29,10 +30,12 @@ class Linear(PointForecaster):
     fold's median. Quantiles come from the residuals, as for every point baseline.
     """
 
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("_models",)
+
     def __init__(self, alpha: float = 1.0) -> None:
         require_between("model.alpha", alpha, 0.0, fix=1.0)
         self.alpha = float(alpha)
-        self._models: tuple[Any, ...] = ()
+        self._models: tuple[StandardisedLinear, ...] = ()
 
     def _learn(self, train: Samples, task: ForecastTask, runtime: Runtime) -> None:
         from sklearn.impute import SimpleImputer
@@ -49,7 +52,8 @@ class Linear(PointForecaster):
             imputer = SimpleImputer(strategy="median", keep_empty_features=True)
             model = make_pipeline(imputer, StandardScaler(), Ridge(alpha=self.alpha))
             with threadpool_limits(runtime.threads):
-                models.append(model.fit(X[known], residual[known]))
+                model.fit(X[known], residual[known])
+            models.append(StandardisedLinear.of(model))
         self._models = tuple(models)
 
     def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from optimizer.core.panel import FloatArray
+from optimizer.core.state import Stateful
 from optimizer.core.validation import require_between
 from optimizer.models.base import Runtime, TrainingLog
+from optimizer.models.baselines.standardised import StandardisedLinear
 from optimizer.models.imbalance.base import ImbalanceStrategy
+from optimizer.models.imbalance.focal import sigmoid
 from optimizer.models.imbalance.sampling import require_positives
 from optimizer.models.lookback import EIGHT, eight_features
 from optimizer.targets.dataset import EventTask, Samples
 
 
-class Logistic:
+class Logistic(Stateful):
     """Standardised logistic regression on eight features of the metric.
 
     Parameters
@@ -31,10 +34,13 @@ class Logistic:
     keeps the log loss.
     """
 
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("_model", "_metric")
+
+    _model: StandardisedLinear
+
     def __init__(self, C: float = 1.0) -> None:
         require_between("model.C", C, 0.0, fix=1.0, open_low=True)
         self.C = float(C)
-        self._model: Any = None
         self._metric = ""
 
     def fit_events(
@@ -59,11 +65,10 @@ class Logistic:
             X, y, line = imbalance.resample(X, y, runtime.seed)
         solver = LogisticRegression(C=self.C, solver="newton-cholesky", random_state=runtime.seed)
         imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-        self._model = make_pipeline(imputer, StandardScaler(), solver)
+        model = make_pipeline(imputer, StandardScaler(), solver)
         with threadpool_limits(runtime.threads):
-            self._model.fit(
-                X, y > 0.5, logisticregression__sample_weight=imbalance.sample_weight(y)
-            )
+            model.fit(X, y > 0.5, logisticregression__sample_weight=imbalance.sample_weight(y))
+        self._model = StandardisedLinear.of(model)
         notes = [line] if line else []
         if imbalance.loss is not None:
             notes.append("logistic keeps the log loss: it has no focal loss")
@@ -71,12 +76,11 @@ class Logistic:
 
     def score_events(self, samples: Samples) -> FloatArray:
         """Return the probability of an event per row, shape ``(n,)``."""
-        score: FloatArray = self._model.predict_proba(self._matrix(samples))[:, 1]
-        return score.astype(np.float32)
+        return sigmoid(self._model.predict(self._matrix(samples)))
 
     def importance(self) -> dict[str, float]:
         """Return each feature's share of the absolute standardised coefficients."""
-        size = np.abs(self._model[-1].coef_[0])
+        size = np.abs(self._model.coef)
         share = size / size.sum() if size.sum() > 0.0 else np.full(len(size), 1.0 / len(size))
         return dict(zip(EIGHT, share.tolist(), strict=True))
 

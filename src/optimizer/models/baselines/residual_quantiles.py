@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray, IntArray
+from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.lookback import gather, last_observed
 from optimizer.targets.dataset import ForecastTask, Samples
@@ -121,13 +123,15 @@ def _grouped(
     return out
 
 
-class PointForecaster(ABC):
+class PointForecaster(Stateful, ABC):
     """A forecast of points, with quantiles from each service's past residuals.
 
     A subclass says what its points are. A point that is NaN, because there was a gap where it
     would look, is the last value observed; and where there is none either, the service's mean
     over the training fold (the fleet's for an unseen service).
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("_task", "_means", "_offsets")
 
     _task: ForecastTask
     _means: ServiceTable
@@ -162,7 +166,7 @@ class PointForecaster(ABC):
         fallback = np.where(np.isnan(fallback), self._means.lookup(samples), fallback)
         return np.where(np.isnan(points), fallback[:, None], points).astype(np.float32)
 
-    def _learn(self, train: Samples, task: ForecastTask, runtime: Runtime) -> None:  # noqa: B027
+    def _learn(self, train: Samples, task: ForecastTask, runtime: Runtime) -> None:
         """Learn what the points need; most need nothing."""
 
     @abstractmethod

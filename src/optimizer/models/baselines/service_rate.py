@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from optimizer.core.panel import FloatArray
+from optimizer.core.state import Stateful
 from optimizer.core.validation import require_between
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.baselines.residual_quantiles import ServiceTable
@@ -13,7 +16,7 @@ from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.targets.dataset import EventTask, Samples
 
 
-class ServiceRate:
+class ServiceRate(Stateful):
     """Score a row by its service's share of positives so far, shrunk to the fleet's.
 
     Parameters
@@ -27,6 +30,8 @@ class ServiceRate:
     rows, both of which precede the test fold; an unseen service has the fleet's rate. Nothing
     at t is used.
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("_rates",)
 
     _rates: ServiceTable
 

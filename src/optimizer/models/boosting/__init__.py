@@ -1,1 +1,1 @@
-"""TODO."""
+"""Gradient-boosted trees for events and quantiles: LightGBM, XGBoost, CatBoost."""

@@ -12,13 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.durations import format_duration
 from optimizer.core.panel import FloatArray
+from optimizer.core.state import Stateful
 from optimizer.core.validation import require_between, require_choice, require_count
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.boosting.data import (
@@ -43,7 +44,7 @@ CHUNK_ROWS = 200_000
 """Rows predicted at a time: 128 MB of 160 features."""
 
 
-class Booster(ABC):
+class Booster(Stateful, ABC):
     """A gradient-boosted model that classifies events and forecasts quantiles.
 
     Parameters
@@ -67,9 +68,10 @@ class Booster(ABC):
     the last value observed (within 24 hours, else 0). From a day on it has four experts: a model
     of the level, one of the residual on the median of the last 72 hours, and the quantiles of
     these 72 hours and of the same hour on the last 14 days as they are. They are averaged level
-    by level, weighted by how well each did lately (:mod:`optimizer.models.boosting.forecast_combination`). Validation
-    stops each model on the pinball loss. Quantiles are sorted, and no less than 0, the lower
-    bound of every metric, before they are averaged.
+    by level, weighted by how well each did lately; see
+    :mod:`optimizer.models.boosting.forecast_combination`. Validation stops each model on the
+    pinball loss. Quantiles are sorted, and no less than 0, the lower bound of every metric,
+    before they are averaged.
 
     References
     ----------
@@ -77,6 +79,10 @@ class Booster(ABC):
     Psychological Bulletin 1979; Lichtendahl, Grushka-Cockayne and Winkler, Is it better to
     average probabilities or quantiles?, Management Science 2013.
     """
+
+    fitted_attributes: ClassVar[tuple[str, ...]] = (
+        "_fitted", "_members", "_names", "_metric", "_task", "_last_trained", "_threads",
+    )  # fmt: skip
 
     name = "booster"
 
@@ -196,6 +202,27 @@ class Booster(ABC):
             gains += gain / max(float(gain.sum()), 1e-300)
         share = gains / gains.sum() if gains.sum() > 0.0 else np.full_like(gains, 1 / len(gains))
         return dict(zip(self._names, share.tolist(), strict=True))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what was learned, each library model as the bytes of its own format."""
+        fitted = tuple(one.converted(self._write) for one in self._fitted)
+        members = tuple((member.position, member.anchor) for member in self._members)
+        return super().get_state() | {"fitted": fitted, "members": members}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`get_state` returned."""
+        fitted = tuple(one.converted(self._read) for one in state["fitted"])
+        named = zip(state["members"], fitted, strict=False)  # a fit to events has no members
+        members = tuple(Member(position, anchor, one) for (position, anchor), one in named)
+        super().set_state(state | {"fitted": fitted, "members": members})
+
+    @abstractmethod
+    def _write(self, model: Any) -> bytes:
+        """Return a library model in the library's own format."""
+
+    @abstractmethod
+    def _read(self, data: bytes) -> Any:
+        """Return the library model of :meth:`_write`."""
 
     @abstractmethod
     def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,17 @@ class CatBoost(Booster):
             type="PredictionValuesChange", thread_count=self._threads
         )
         return gains
+
+    def _write(self, model: Any) -> bytes:
+        with TemporaryDirectory() as draft:  # CatBoost writes to files only
+            path = Path(draft) / "model.cbm"
+            model.save_model(str(path), format="cbm")
+            return path.read_bytes()
+
+    def _read(self, data: bytes) -> Any:
+        from catboost import CatBoost as Library
+
+        return Library().load_model(blob=data)
 
     def _library_error(self) -> type[Exception]:
         from catboost import CatBoostError

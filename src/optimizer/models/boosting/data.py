@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,13 @@ class Fitted:
     best_iteration: int = 0
     offset: float = 0.0
 
+    def converted(self, convert: Callable[[Any], Any]) -> Fitted:
+        """Return it with its model, or each of a tuple of them, in another form; no curves."""
+        model = self.model
+        several = isinstance(model, tuple)
+        made = tuple(convert(one) for one in model) if several else convert(model)
+        return replace(self, model=made, curves={})
+
 
 def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
     """Return what to optimise and where to stop, given the rows and the strategy."""
@@ -130,7 +137,8 @@ class Member:
     position : int
         Index of the horizon.
     anchor : str
-        What its residuals are counted from, a key of :data:`optimizer.models.boosting.residual_baselines.ANCHORS`.
+        What its residuals are counted from, a key of
+        :data:`optimizer.models.boosting.residual_baselines.ANCHORS`.
     fitted : Fitted
         The model of the residual.
     """

@@ -224,11 +224,30 @@ class LightGBM(Booster):
         )
         return gains
 
+    def _write(self, model: Any) -> bytes:
+        return write_booster(model)
+
+    def _read(self, data: bytes) -> Any:
+        return read_booster(data)
+
     def _library_error(self) -> type[Exception]:
         from lightgbm.basic import LightGBMError
 
         error: type[Exception] = LightGBMError
         return error
+
+
+def write_booster(booster: Any) -> bytes:
+    """Return every tree of a booster as LightGBM's text, whose numbers are exact."""
+    text: str = booster.model_to_string(num_iteration=-1)
+    return text.encode()
+
+
+def read_booster(data: bytes) -> Any:
+    """Return the booster of :func:`write_booster`."""
+    import lightgbm as lgb
+
+    return lgb.Booster(model_str=data.decode())
 
 
 def _datasets(fold: Fold, params: dict[str, Any], start: float | None) -> dict[str, Any]:

@@ -190,6 +190,14 @@ class XGBoost(Booster):
         found = model.get_score(importance_type="total_gain")
         return np.array([found.get(f"f{index}", 0.0) for index in range(len(self._names))])
 
+    def _write(self, model: Any) -> bytes:
+        return bytes(model.save_raw("json"))
+
+    def _read(self, data: bytes) -> Any:
+        from xgboost import Booster as Library
+
+        return Library(model_file=bytearray(data))
+
     def _library_error(self) -> type[Exception]:
         from xgboost.core import XGBoostError
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Promises corrected by past outcomes: conformal calibration that forgets and pools."""

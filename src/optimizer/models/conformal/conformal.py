@@ -71,8 +71,8 @@ class Ranking:
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("halflife", "fleet_halflife", "least_history"):
-            parse_duration(getattr(self, name), f"policy.ranking.{name}")
-        require_between("policy.ranking.prior", self.prior, 0.0, fix=5, open_low=True)
+            parse_duration(getattr(self, name), f"conformal.{name}")
+        require_between("conformal.prior", self.prior, 0.0, fix=5, open_low=True)
 
     def outlook(self, usage: Usage, found: Forecast) -> Outlook:
         """Return the calibrated probabilities at the cutoffs that were asked for.
@@ -97,7 +97,7 @@ class Ranking:
 
     def _known(self, usage: Usage, found: Forecast) -> FloatArray:
         """Return the exceedance of the services that are old enough."""
-        least = count_steps(parse_duration(self.least_history, "policy.ranking"), usage.step)
+        least = count_steps(parse_duration(self.least_history, "conformal"), usage.step)
         young = observed_before(usage.values, found.cutoffs) < least
         return np.where(young[..., None], np.float32(np.nan), found.exceedance)
 
@@ -122,7 +122,7 @@ class Ranking:
         return Outlook(*(np.stack(parts) for parts in zip(*told, strict=True)))
 
     def _steps(self, usage: Usage, halflife: str) -> float:
-        return float(parse_duration(halflife, "policy.ranking.halflife") / usage.step)
+        return float(parse_duration(halflife, "conformal.halflife") / usage.step)
 
 
 def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from optimizer.core.panel import FloatArray
-from optimizer.core.wording import tell_percent
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.features import HALFLIVES, REFERENCES, SurfaceTable
 from optimizer.models.exceedance.surface import ExceedanceSurface
@@ -91,3 +90,8 @@ def _tell_ratio(text: str) -> Callable[[float], str]:
 
 def _tell_share(text: str) -> Callable[[float], str]:
     return lambda value: f"{text} = {'?' if np.isnan(value) else tell_percent(value)}"
+
+
+def tell_percent(share: float) -> str:
+    """Return a share in [0, 1] as a percentage of two digits; 1 is ``100 %``, not ``1e+02 %``."""
+    return f"{100 * share:.0f} %" if share > 0.99 else f"{100 * share:.2g} %"

@@ -12,12 +12,13 @@ from optimizer.core.durations import count_steps, format_duration, parse_duratio
 from optimizer.core.errors import InsufficientHistoryError, SchemaError
 from optimizer.core.panel import FloatArray, build_panel
 from optimizer.core.schema import SERVICE, TIMESTAMP, TIMESTAMP_DTYPE, check_frame
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.from_panel import metrics_of, usage_of
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.features import SurfaceTable, describe
 from optimizer.models.exceedance.forecast import Forecast
 from optimizer.models.exceedance.rolling import RollingSurface, multiply
-from optimizer.models.exceedance.rows import LevelRows, level_rows, request_bounds
+from optimizer.models.exceedance.rows import LevelRows, level_rows
 from optimizer.models.exceedance.surface import ExceedanceSurface
 
 
@@ -117,7 +118,7 @@ class TrainedSurface:
     @property
     def interval(self) -> pd.Timedelta:
         """How long a request holds."""
-        return parse_duration(self.settings.interval, "target.interval")
+        return parse_duration(self.settings.interval, "interval")
 
     def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff, as ``RollingSurface`` does.
@@ -149,12 +150,12 @@ class TrainedSurface:
         before = self.settings.calibration_cutoffs(usage, int(cutoffs[0]), interval)
         before = before[moments(usage, before) >= self.fitted_until]
         asked = np.concatenate([before, cutoffs])
-        table = describe(usage, asked, interval, calendar=self.model.calendar)
-        levels = self.settings.candidates(usage, table, self.model.floor)
+        table = describe(usage, asked, interval, calendar=self.settings.calendar)
+        levels = self.settings.candidates(usage, table)
         exceedance = self.model.exceedance(usage, table, levels)
         exceedance[self.settings.young(usage, asked)] = np.nan
         since = int(np.sum(moments(usage, asked) < self.fitted_until))
-        peaks = self.model.outcome == "peak"
+        peaks = self.settings.outcome == "peak"
         raw = Forecast(asked, len(before), interval, levels, exceedance, since, peaks)
         return Answer(table, raw, self.settings.factors(usage, raw, since))
 
@@ -176,7 +177,7 @@ class TrainedSurface:
                 seen=f"cutoffs {format_duration(held * usage.step)} apart",
                 allowed=f"at most {self.settings.interval}: its forecast reaches no further",
                 fix=f"ask every {self.settings.interval}, or train with "
-                f"target.interval={format_duration(held * usage.step)}",
+                f"interval={format_duration(held * usage.step)}",
             )
         return interval
 
@@ -251,28 +252,32 @@ def collect_lessons(usage: Usage, settings: RollingSurface, stop: int) -> Cases:
     InsufficientHistoryError
         No interval fits.
     """
-    interval = count_steps(parse_duration(settings.interval, "target.interval"), usage.step)
+    interval = count_steps(parse_duration(settings.interval, "interval"), usage.step)
     begins = settings.lessons(usage, np.array([stop], dtype=np.int64), interval)
     if len(begins) == 0:
         raise InsufficientHistoryError(
             "telemetry",
             seen=f"{format_duration(stop * usage.step)} to learn from",
             allowed=f"more than {settings.least_history} and then {settings.interval}",
-            fix="give more history, or set a shorter target.least_history",
+            fix=f"give more history, or set a shorter surface.{usage.resource}.least_history",
         )
-    model = ExceedanceSurface(**settings.surface)
-    table = describe(usage, begins, interval, calendar=model.calendar)
-    return Cases(usage, interval, table, model.rows(usage, table, interval, settings.seed))
+    table = describe(usage, begins, interval, calendar=settings.calendar)
+    rows = settings.unfitted().rows(usage, table, interval, settings.seed)
+    return Cases(usage, interval, table, rows)
 
 
 def reference_cases(
-    usage: Usage, table: SurfaceTable, interval: int, floor: float, outcome: str = "steps"
+    usage: Usage,
+    table: SurfaceTable,
+    interval: int,
+    bounds: RequestBounds,
+    outcome: str = "steps",
 ) -> Cases:
     """Return every service's reference levels, just above each, and what came above them.
 
     No model has a say in where it is scored: the levels come from the past alone.
     """
-    low, cap = request_bounds(usage, table.cutoffs, floor)
+    low, cap = bounds.range(usage, table.cutoffs)
     levels = np.clip(table.references * np.float32(1.001), low, cap[..., None])
     levels = np.sort(np.where(np.isnan(levels), cap[..., None], levels), axis=2)
     return Cases(usage, interval, table, level_rows(usage, table, interval, levels, outcome))
@@ -294,7 +299,6 @@ def fit_surface(lessons: Cases, settings: RollingSurface) -> TrainedSurface:
         Fewer than 400 of their levels have an outcome.
     """
     usage = lessons.usage
-    model = ExceedanceSurface(**settings.surface)
-    model.fit(lessons.table, lessons.rows, settings.seed, settings.threads)
+    model = settings.unfitted().fit(lessons.table, lessons.rows, settings.runtime)
     ended = lessons.table.cutoffs[-1:] + lessons.interval
     return TrainedSurface(model, settings, usage.resource, usage.step, moments(usage, ended)[0])

@@ -28,7 +28,7 @@ class Recalibration:
         Age at which an outcome weighs half.
     prior : float
         Intervals that came out just as forecast, added to both sums; more of them shrink more.
-    shares : tuple of float
+    shares : sequence of float
         Where the forecast is checked. Large shares come true often enough to tell much from few
         intervals, and a service that is busier than forecast is so at all levels.
     limit : float
@@ -37,14 +37,16 @@ class Recalibration:
 
     halflife: str = "24h"
     prior: float = 0.1
-    shares: tuple[float, ...] = (0.1, 0.3)
+    shares: Sequence[float] = (0.1, 0.3)
     limit: float = 20.0
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        parse_duration(self.halflife, "policy.recalibration.halflife")
-        require_between("policy.recalibration.prior", self.prior, 0.0, fix=0.1, open_low=True)
-        require_between("policy.recalibration.limit", self.limit, 1.0, fix=20)
+        parse_duration(self.halflife, "surface.recalibration.halflife")
+        require_between("surface.recalibration.prior", self.prior, 0.0, fix=0.1, open_low=True)
+        require_between("surface.recalibration.limit", self.limit, 1.0, fix=20)
+        for share in self.shares:
+            require_between("surface.recalibration.shares", share, 0.0, 1.0, fix=0.1, open_low=True)
 
     def factors(
         self,
@@ -78,7 +80,7 @@ class Recalibration:
         # in multiples of the share; both are 0 where nothing was forecast or observed
         realised = np.mean(hits / np.maximum(steps, 1) / share, axis=0)
         forecast = np.mean(np.where(steps > 0, promised, 0.0) / share, axis=0)
-        halflife = parse_duration(self.halflife, "policy.recalibration.halflife") / usage.step
+        halflife = parse_duration(self.halflife, "surface.recalibration.halflife") / usage.step
         age = np.maximum(cutoffs[:, None] - cutoffs[None, :], 0)
         weight = np.where(age >= interval, 0.5 ** (age / halflife), 0.0)
         factor = (weight @ realised + self.prior) / (weight @ forecast + self.prior)

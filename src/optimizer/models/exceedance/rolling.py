@@ -2,75 +2,127 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.core.artifacts import digest
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.errors import InsufficientHistoryError
 from optimizer.core.panel import FloatArray
+from optimizer.core.validation import require_count
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.history import observed_before
-from optimizer.demand.usage import CPU, MEMORY, Usage
+from optimizer.demand.usage import Usage
+from optimizer.models.base import ExceedanceModel, Runtime, available_cores
 from optimizer.models.exceedance.features import SurfaceTable, describe
 from optimizer.models.exceedance.forecast import Forecast
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.recalibration import Recalibration
-from optimizer.models.exceedance.rows import request_bounds
 from optimizer.models.exceedance.surface import ExceedanceSurface
-
-_memo: dict[str, Forecast] = {}
-"""The newest forecast, by its content: sweeps over one usage share it."""
 
 
 @dataclass(frozen=True)
 class RollingSurface:
-    """Settings of the surface in a replay.
+    """The exceedance surface of one resource: what training, replay and simulation share.
 
     Parameters
     ----------
-    refit : str
-        How long a model serves.
-    least_history : str
-        How much past a service must have for a forecast, and an interval to be learned from.
+    model : ExceedanceModel
+        Unfitted; every fit works on a copy.
+    bounds : RequestBounds
+        Least and largest level.
     interval : str
         How long a request holds, where only one cutoff is asked for.
+    refit : str
+        How long a model serves in a replay.
+    least_history : str
+        How much past a service must have for a forecast, and an interval to be learned from.
     calibration : str
         Period before the first cutoff that is forecast as well, by models that do not know it:
         its outcomes tell how honest the surface is.
     per_interval : int
         Intervals to learn from begin so many times per interval.
     levels : int
-        Candidate levels per service, besides its references.
-    seed, threads : int
-        Of the fits.
-    surface : dict
-        Arguments of :class:`~optimizer.models.exceedance.surface.ExceedanceSurface`.
+        Candidate levels per service, besides its references; at least 4.
+    levels_per_row, max_rows, calendar, outcome
+        See :class:`~optimizer.models.exceedance.surface.ExceedanceSurface`.
     recalibration : Recalibration, optional
         Corrects each service's forecast by its latest outcomes; None: the model's own word.
+    seed : int
+        Seeds the draws of levels and rows, and the model.
+    threads : int, optional
+        Threads of the model; None for as many as the process may use.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of its range; it is named ``surface.<setting>``.
     """
 
+    model: ExceedanceModel = field(default_factory=ExceedanceLightGBM)
+    bounds: RequestBounds = field(default_factory=RequestBounds)
+    interval: str = "6h"
     refit: str = "7d"
     least_history: str = "1d"
-    interval: str = "6h"
     calibration: str = "7d"
     per_interval: int = 2
     levels: int = 44
-    seed: int = 0
-    threads: int = 1
-    surface: dict[str, Any] = field(default_factory=dict)
+    levels_per_row: int = 4
+    max_rows: int = 60_000
+    calendar: bool = False
+    outcome: str = "steps"
     recalibration: Recalibration | None = field(default_factory=Recalibration)
+    seed: int = 7
+    threads: int | None = None
+    _latest: dict[str, Forecast] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("refit", "least_history", "calibration"):
+            parse_duration(getattr(self, name), f"surface.{name}")
+        parse_duration(self.interval, "interval")
+        require_count("surface.per_interval", self.per_interval, 1, fix=2)
+        require_count("surface.levels", self.levels, 4, fix=44)
+        self.unfitted()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings alone: what has been forecast does not travel with them."""
+        return self.__dict__ | {"_latest": {}}
+
+    @property
+    def runtime(self) -> Runtime:
+        """Seed and threads of a fit."""
+        return Runtime(self.seed, self.threads or available_cores())
+
+    def unfitted(self) -> ExceedanceSurface:
+        """Return a surface with a model of its own to fit."""
+        return ExceedanceSurface(
+            deepcopy(self.model),
+            self.bounds,
+            levels_per_row=self.levels_per_row,
+            max_rows=self.max_rows,
+            calendar=self.calendar,
+            outcome=self.outcome,
+        )
 
     def held(self, usage: Usage, cutoffs: NDArray[np.int64]) -> int:
         """Return how many steps a request holds: the usual distance of the cutoffs."""
         if len(cutoffs) > 1:
             return int(np.median(np.diff(cutoffs)))
-        return count_steps(parse_duration(self.interval, "policy.interval"), usage.step)
+        return count_steps(parse_duration(self.interval, "interval"), usage.step)
 
     def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff.
+
+        The newest forecast is kept, by the content of what was asked: sweeps over one usage
+        share it.
 
         Parameters
         ----------
@@ -80,41 +132,41 @@ class RollingSurface:
         cutoffs : numpy.ndarray
             int64, ascending.
         """
-        key = _digest(repr(self), usage, cutoffs)
-        found = _memo.get(key)
-        if found is None:
-            found = self._forecast(usage, cutoffs)
-            _memo.clear()
-            _memo[key] = found
-        return found
+        key = digest(usage, cutoffs)
+        forecast = self._latest.get(key)
+        if forecast is None:
+            forecast = self._forecast(usage, cutoffs)
+            self._latest.clear()
+            self._latest[key] = forecast
+        return forecast
 
     def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         interval = self.held(usage, cutoffs)
         before = self.calibration_cutoffs(usage, int(cutoffs[0]), interval)
         asked = np.concatenate([before, cutoffs])
         lessons = self.lessons(usage, asked, interval)
-        model = ExceedanceSurface(**self.surface)
-        table = describe(usage, np.union1d(lessons, asked), interval, calendar=model.calendar)
-        levels = self.candidates(usage, table.part(asked), model.floor)
+        surface = self.unfitted()
+        table = describe(usage, np.union1d(lessons, asked), interval, calendar=self.calendar)
+        levels = self.candidates(usage, table.part(asked))
         exceedance = np.full(levels.shape, np.nan, dtype=np.float32)
         if len(lessons):
             taught = table.part(lessons)
-            rows = model.rows(usage, taught, interval, self.seed)
+            rows = surface.rows(usage, taught, interval, self.seed)
             for first, last in self._periods(usage, asked, int(cutoffs[0])):
                 some, known = slice(first, last), lessons + interval <= asked[first]
                 with suppress(InsufficientHistoryError):  # then nothing is known yet
                     past = taught.part(lessons[known]), rows.part(known)
-                    model.fit(*past, self.seed, self.threads)
+                    surface.fit(*past, self.runtime)
                     coming = table.part(asked[some])
-                    exceedance[some] = model.exceedance(usage, coming, levels[some])
+                    exceedance[some] = surface.exceedance(usage, coming, levels[some])
         exceedance[self.young(usage, asked)] = np.nan
-        peaks = model.outcome == "peak"
+        peaks = self.outcome == "peak"
         raw = Forecast(asked, len(before), interval, levels, exceedance, peaks=peaks)
         return replace(raw, exceedance=multiply(exceedance, self.factors(usage, raw)))
 
-    def candidates(self, usage: Usage, table: SurfaceTable, floor: float) -> FloatArray:
+    def candidates(self, usage: Usage, table: SurfaceTable) -> FloatArray:
         """Return the levels that a table's cutoffs are asked at: :func:`candidate_levels`."""
-        bounds = request_bounds(usage, table.cutoffs, floor)
+        bounds = self.bounds.range(usage, table.cutoffs)
         return candidate_levels(table.references, bounds, self.levels)
 
     def factors(self, usage: Usage, raw: Forecast, since: int = 0) -> FloatArray:
@@ -143,13 +195,13 @@ class RollingSurface:
 
     def calibration_cutoffs(self, usage: Usage, first: int, interval: int) -> NDArray[np.int64]:
         """Return the cutoffs of the calibration period, as far as there is history for it."""
-        period = count_steps(parse_duration(self.calibration, "policy.calibration"), usage.step)
+        period = count_steps(parse_duration(self.calibration, "surface.calibration"), usage.step)
         number = min(period, max(0, first - self.least(usage) - interval)) // interval
         return first - interval * np.arange(number, 0, -1, dtype=np.int64)
 
     def least(self, usage: Usage) -> int:
         """Return how many steps of past a service must have."""
-        least = parse_duration(self.least_history, "policy.least_history")
+        least = parse_duration(self.least_history, "surface.least_history")
         return count_steps(least, usage.step)
 
     def young(self, usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -171,17 +223,10 @@ class RollingSurface:
         self, usage: Usage, cutoffs: NDArray[np.int64], first: int
     ) -> list[tuple[int, int]]:
         """Return the ranges of cutoffs that one model serves; one begins at ``first``."""
-        served = count_steps(parse_duration(self.refit, "replay.refit"), usage.step)
+        served = count_steps(parse_duration(self.refit, "surface.refit"), usage.step)
         number = (cutoffs - first) // served
         starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
         return list(zip(starts, [*starts[1:], len(cutoffs)], strict=True))
-
-
-ROLLING = {
-    CPU: RollingSurface(),
-    MEMORY: RollingSurface(surface={"outcome": "peak"}, recalibration=None),
-}
-"""Surface of a replay by resource: of memory the peak is learned, since one step above kills."""
 
 
 def multiply(exceedance: FloatArray, factors: FloatArray) -> FloatArray:
@@ -206,7 +251,7 @@ def candidate_levels(
     references : numpy.ndarray
         Shape ``(n_cutoffs, n_services, n_references)``; NaN where unknown.
     bounds : tuple
-        As :func:`~optimizer.models.exceedance.rows.request_bounds` returns them.
+        As :meth:`~optimizer.demand.bounds.RequestBounds.range` returns them.
     number : int
         Levels of the grid.
 
@@ -229,10 +274,3 @@ def candidate_levels(
     ]
     levels = np.clip(np.concatenate(grid, axis=2), floor, cap[..., None])
     return np.sort(levels.astype(np.float32), axis=2)
-
-
-def _digest(settings: str, usage: Usage, cutoffs: NDArray[np.int64]) -> str:
-    digest = hashlib.sha256(f"{settings} {usage.step} {usage.values.shape}".encode())
-    for part in (usage.values, usage.capacity, usage.timestamps, cutoffs):
-        digest.update(np.ascontiguousarray(part).view(np.uint8).data)
-    return digest.hexdigest()

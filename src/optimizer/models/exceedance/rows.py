@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-from optimizer.demand.history import HEADROOM, request_caps
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.features import (
     HALFLIVES,
@@ -45,28 +44,6 @@ class LevelRows:
         return LevelRows(self.levels[which], self.past[which], self.outcome[which])
 
 
-def request_bounds(
-    usage: Usage, cutoffs: NDArray[np.int64], floor: float
-) -> tuple[float, FloatArray]:
-    """Return the least request, and the largest: max(1.05, past maximum utilisation) * capacity.
-
-    Parameters
-    ----------
-    usage : Usage
-        The usage; only what lies before a cutoff is read.
-    cutoffs : numpy.ndarray
-        int64, ascending, shape ``(n_cutoffs,)``.
-    floor : float
-        Least request, in the resource's unit.
-
-    Returns
-    -------
-    tuple
-        The floor, and float32 caps of shape ``(n_cutoffs, n_services)``.
-    """
-    return floor, np.maximum(request_caps(usage, cutoffs, HEADROOM), np.float32(floor))
-
-
 def draw_levels(
     table: SurfaceTable, bounds: tuple[float, FloatArray], number: int, seed: int
 ) -> FloatArray:
@@ -77,7 +54,7 @@ def draw_levels(
     table : SurfaceTable
         The rows.
     bounds : tuple
-        As :func:`request_bounds` returns them.
+        As :meth:`~optimizer.demand.bounds.RequestBounds.range` returns them.
     number : int
         Levels per row.
     seed : int

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from optimizer.core.errors import InsufficientHistoryError
 from optimizer.core.panel import FloatArray
-from optimizer.core.validation import require_between, require_choice, require_count
+from optimizer.core.state import Stateful
+from optimizer.core.validation import require_choice, require_count
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.usage import Usage
+from optimizer.models.base import ExceedanceModel, Runtime
 from optimizer.models.exceedance.features import HALFLIVES, REFERENCES, SurfaceTable
 from optimizer.models.exceedance.rows import (
     OUTCOMES,
@@ -18,30 +19,29 @@ from optimizer.models.exceedance.rows import (
     draw_levels,
     level_rows,
     past_exceedance,
-    request_bounds,
 )
 
 LEAST_ROWS = 400
 """Fewer rows than this teach nothing."""
 
 
-class ExceedanceSurface:
-    """P(a step of the coming interval uses more than a level | history): one global LightGBM.
+class ExceedanceSurface(Stateful):
+    """P(a step of the coming interval uses more than a level | history): one global model.
 
-    The target is the share of exceeding steps (cross-entropy); the inputs are a service's
-    features, log(level ÷ each reference) and its own decayed past exceedance of the level. The
-    model is constrained to be non-increasing in the level.
+    The target is the share of exceeding steps; the inputs are a service's features, log(level ÷
+    each reference) and its own decayed past exceedance of the level. The model is constrained to
+    be non-increasing in the level.
 
     Parameters
     ----------
-    rounds, learning_rate, num_leaves, min_child_samples, feature_fraction, lambda_l2
-        As in LightGBM.
+    model : ExceedanceModel
+        Learns the share.
+    bounds : RequestBounds
+        Least and largest level.
     levels_per_row : int
         Levels drawn around the references of each service and cutoff.
     max_rows : int
         Most rows of a fit, drawn at random.
-    floor : float
-        Least level, in the resource's unit.
     calendar : bool
         Whether the time of day and week are inputs: only where the clock is real.
     outcome : str
@@ -55,64 +55,36 @@ class ExceedanceSurface:
 
     References
     ----------
-    Meinshausen, Quantile Regression Forests, JMLR 2006 (whole distributions from trees);
     Rzadca et al., Autopilot, EuroSys 2020 (requests as minima of a cost).
     """
 
-    def __init__(  # noqa: PLR0913 - the knobs of one library
+    def __init__(
         self,
+        model: ExceedanceModel,
+        bounds: RequestBounds,
         *,
-        rounds: int = 300,
-        learning_rate: float = 0.05,
-        num_leaves: int = 31,
-        min_child_samples: int = 100,
-        feature_fraction: float = 0.4,
-        lambda_l2: float = 5.0,
         levels_per_row: int = 4,
         max_rows: int = 60_000,
-        floor: float = 0.01,
         calendar: bool = False,
         outcome: str = "steps",
     ) -> None:
-        for name, count, least, fix in (
-            ("rounds", rounds, 1, 300),
-            ("num_leaves", num_leaves, 2, 31),
-            ("min_child_samples", min_child_samples, 1, 100),
-            ("levels_per_row", levels_per_row, 1, 4),
-            ("max_rows", max_rows, LEAST_ROWS, 60_000),
-        ):
-            require_count(f"surface.{name}", count, least, fix=fix)
-        for name, share in (
-            ("learning_rate", learning_rate),
-            ("feature_fraction", feature_fraction),
-        ):
-            require_between(f"surface.{name}", share, 0.0, 1.0, fix=0.05, open_low=True)
-        require_between("surface.lambda_l2", lambda_l2, 0.0, fix=5.0)
+        require_count("surface.levels_per_row", levels_per_row, 1, fix=4)
+        require_count("surface.max_rows", max_rows, LEAST_ROWS, fix=60_000)
         require_choice("surface.outcome", outcome, OUTCOMES)
-        require_between("surface.floor", floor, 0.0, fix=0.01, open_low=True)
-        self.rounds = rounds
-        self.learning_rate = learning_rate
-        self.num_leaves = num_leaves
-        self.min_child_samples = min_child_samples
-        self.feature_fraction = feature_fraction
-        self.lambda_l2 = lambda_l2
+        self.model = model
+        self.bounds = bounds
         self.levels_per_row = levels_per_row
         self.max_rows = max_rows
-        self.floor = floor
         self.calendar = calendar
         self.outcome = outcome
-        self._threads = 1
-        self._booster: Any = None
 
     def rows(self, usage: Usage, table: SurfaceTable, interval: int, seed: int) -> LevelRows:
         """Return levels drawn for a table, and their outcomes."""
-        bounds = request_bounds(usage, table.cutoffs, self.floor)
+        bounds = self.bounds.range(usage, table.cutoffs)
         levels = draw_levels(table, bounds, self.levels_per_row, seed)
         return level_rows(usage, table, interval, levels, self.outcome)
 
-    def fit(
-        self, table: SurfaceTable, rows: LevelRows, seed: int = 0, threads: int = 1
-    ) -> ExceedanceSurface:
+    def fit(self, table: SurfaceTable, rows: LevelRows, runtime: Runtime) -> ExceedanceSurface:
         """Learn from intervals that have ended.
 
         Parameters
@@ -121,20 +93,19 @@ class ExceedanceSurface:
             Features where the intervals begin.
         rows : LevelRows
             Their levels and outcomes, from :meth:`rows`.
-        seed, threads : int
-            Of the draws and of LightGBM.
+        runtime : Runtime
+            Seed and threads.
 
         Raises
         ------
         InsufficientHistoryError
             Fewer than 400 rows have an outcome.
         """
-        import lightgbm as lgb
-
-        X, y = self._training(table, rows, seed)
-        data = lgb.Dataset(X, y, params={"verbosity": -1, "max_bin": 255})
-        self._threads = threads
-        self._booster = lgb.train(self._params(X.shape[1], seed, threads), data, self.rounds)
+        X, y = self._training(table, rows, runtime.seed)
+        falling, rising = len(REFERENCES), len(HALFLIVES)
+        free = X.shape[1] - falling - rising
+        monotone = [0] * free + [-1] * falling + [1] * rising
+        self.model.fit_exceedance(X, y, monotone, runtime)
         return self
 
     def _training(
@@ -162,27 +133,6 @@ class ExceedanceSurface:
         )
         return X, rows.outcome[cutoff, service, level]
 
-    def _params(self, width: int, seed: int, threads: int) -> dict[str, Any]:
-        falling, rising = len(REFERENCES), len(HALFLIVES)
-        return {
-            "objective": "cross_entropy",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_child_samples,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": self.lambda_l2,
-            "monotone_constraints": [0] * (width - falling - rising)
-            + [-1] * falling
-            + [1] * rising,
-            "seed": seed,
-            "deterministic": True,
-            "force_col_wise": True,
-            "num_threads": threads,
-            "verbosity": -1,
-        }
-
     def exceedance(self, usage: Usage, table: SurfaceTable, levels: FloatArray) -> FloatArray:
         """Return P(a step of the interval after each cutoff uses more than each level).
 
@@ -206,7 +156,7 @@ class ExceedanceSurface:
         for i, cutoff in enumerate(table.cutoffs.tolist()):
             past = past_exceedance(usage, cutoff, levels[i])
             X = assemble(table.features[i], table.references[i], levels[i], past)
-            share = self._booster.predict(X, num_threads=self._threads).reshape(levels.shape[1:])
+            share = self.model.predict_exceedance(X).reshape(levels.shape[1:])
             out[i] = np.where(table.known[i][:, None], share, np.nan)
         return np.minimum.accumulate(out, axis=2)
 
@@ -227,13 +177,12 @@ class ExceedanceSurface:
         Returns
         -------
         tuple of numpy.ndarray
-            Inputs and their SHAP values, shape ``(n_services, n_inputs)`` each.
+            Inputs and what each adds to the log-odds, shape ``(n_services, n_inputs)`` each.
         """
         wide = levels[:, None]
         past = past_exceedance(usage, int(table.cutoffs[0]), wide)
         X = assemble(table.features[0], table.references[0], wide, past)
-        shap = self._booster.predict(X, pred_contrib=True, num_threads=self._threads)
-        return X, np.asarray(shap[:, :-1], dtype=np.float32)
+        return X, self.model.contributions(X)
 
 
 def expected_shortfall(levels: FloatArray, exceedance: FloatArray) -> FloatArray:

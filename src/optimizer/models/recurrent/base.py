@@ -22,6 +22,7 @@ from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.errors import InsufficientHistoryError
 from optimizer.core.panel import FloatArray
 from optimizer.core.schema import METRICS
+from optimizer.core.state import Stateful
 from optimizer.core.validation import require_between, require_choice, require_count
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
@@ -61,7 +62,7 @@ _COUNTS = (
 
 
 @dataclass(eq=False)
-class RecurrentModel:
+class RecurrentModel(Stateful):
     """A recurrent network over windows of the panel, for events and for forecasts.
 
     Parameters
@@ -117,6 +118,7 @@ class RecurrentModel:
     precision: str = "auto"
     fitted: Fitted | None = field(default=None, init=False, repr=False)
 
+    fitted_attributes: ClassVar[tuple[str, ...]] = ("fitted",)
     cell: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
@@ -231,7 +233,7 @@ class RecurrentModel:
         """Train from the given output bias; return the scores per epoch and the best epoch."""
         import torch
 
-        from optimizer.models.recurrent import training as training
+        from optimizer.models.recurrent import training
         from optimizer.models.recurrent.network import NetworkShape, RecurrentNetwork
 
         shape = NetworkShape(

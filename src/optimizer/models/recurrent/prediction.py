@@ -20,7 +20,7 @@ PREDICT_BATCH = 512
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that prediction needs, without torch: it pickles anywhere.
+    """All that prediction needs, without torch: arrays and settings only.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def predict(fitted: Fitted, samples: Samples) -> FloatArray:
     """
     import torch
 
-    from optimizer.models.recurrent import training as training
+    from optimizer.models.recurrent import training
     from optimizer.models.recurrent.network import RecurrentNetwork
 
     windows = Windows(samples.panel, fitted.channels)

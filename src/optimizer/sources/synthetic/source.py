@@ -23,6 +23,7 @@ from optimizer.core.schema import (
     TIMESTAMP,
     check_frame,
 )
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import parse_instant
 from optimizer.sources.frames import categorical
 from optimizer.sources.synthetic.autoscaler import Autoscaler
@@ -45,7 +46,7 @@ TUNING_HOURS, TUNING_SERVICES = 60 * 24, 96
 
 
 @dataclass(frozen=True)
-class SyntheticTelemetry:
+class SyntheticTelemetry(WholeSource):
     """A seeded fleet of web, batch, spiky, steady, idle and growing services.
 
     Parameters
@@ -116,11 +117,11 @@ class SyntheticTelemetry:
         _require("days", self.days, "at least two steps", pd.Timedelta(days=self.days) >= 2 * step)
         parse_instant(self.start, "data.start")
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments as JSON: they determine every row."""
         return json.dumps({"source": "synthetic"} | asdict(self), sort_keys=True)
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame: ``n_services x days / freq`` rows less the absent."""
         draws = [np.random.default_rng(s) for s in np.random.SeedSequence(self.seed).spawn(4)]
         start = parse_instant(self.start, "data.start")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from optimizer.core.errors import ConfigError, SourceError
 from optimizer.core.schema import CLUSTER, CPU, SERVICE, TIMESTAMP
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import check_forward, parse_instant, to_utc
 from optimizer.sources.files import find_files, fingerprint, read_columns, scan_csv
 from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
@@ -38,7 +39,7 @@ SUFFIXES = (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
-class AzureVmTelemetry:
+class AzureVmTelemetry(WholeSource):
     """A directory with ``vmtable.csv[.gz]`` and ``vm_cpu_readings-file-*-of-*.csv[.gz]``.
 
     Parameters
@@ -115,12 +116,12 @@ class AzureVmTelemetry:
             )
         return tables[0], sorted(readings, key=_number)
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files."""
         table, readings = self._files()
         return fingerprint({"source": "azure_vm"} | asdict(self), [table, *readings])
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
 
         Raises
@@ -135,7 +136,7 @@ class AzureVmTelemetry:
         table, readings = self._files()
         vms = _read_table(table, self.max_vms)
         zero = parse_instant(self.start, "data.start").value // 1000
-        frames = [self._read(file, vms, zero) for file in readings]
+        frames = [self._read_file(file, vms, zero) for file in readings]
         return complete(
             join(frames, self.path),
             self.name,
@@ -143,7 +144,7 @@ class AzureVmTelemetry:
             path=self.path,
         )
 
-    def _read(self, file: Path, vms: pd.DataFrame, zero: int) -> pd.DataFrame:
+    def _read_file(self, file: Path, vms: pd.DataFrame, zero: int) -> pd.DataFrame:
         """Return the readings of one file for the VMs of the table."""
         column = f"{self.reading} cpu"
         raw = scan_csv(file, READING_COLUMNS, ("timestamp", VM, column), VM, list(vms[VM]))

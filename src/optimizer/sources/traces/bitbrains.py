@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.errors import SchemaError
 from optimizer.core.schema import CLUSTER, CPU, MEMORY, SERVICE, TIMESTAMP
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import check_forward, to_utc
 from optimizer.sources.files import column_names, find_files, fingerprint, read_columns
 from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
@@ -30,7 +31,7 @@ NEEDED = (CORES, CPU_USED, CPU_HELD, MEMORY_USED, MEMORY_HELD, *THROUGHPUTS.valu
 
 
 @dataclass(frozen=True)
-class BitbrainsTelemetry:
+class BitbrainsTelemetry(WholeSource):
     """A directory or glob of native CSVs; the file's stem is the VM.
 
     Parameters
@@ -69,11 +70,11 @@ class BitbrainsTelemetry:
     def _files(self) -> list[Path]:
         return find_files(self.path, (".csv",))
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files."""
         return fingerprint({"source": "bitbrains"} | asdict(self), self._files())
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
 
         Raises

@@ -12,6 +12,7 @@ import pandas as pd
 
 from optimizer.core.errors import SchemaError, SourceError
 from optimizer.core.schema import ANOMALY, CLUSTER, CPU, SERVICE, TIMESTAMP
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import check_forward, parse_timestamps, to_utc
 from optimizer.sources.files import column_names, find_files, fingerprint, read_columns
 from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
@@ -22,7 +23,7 @@ Windows = dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]]
 
 
 @dataclass(frozen=True)
-class NabTelemetry:
+class NabTelemetry(WholeSource):
     """A directory of native CSVs (``timestamp,value``) and ``combined_windows.json``.
 
     Parameters
@@ -90,13 +91,13 @@ class NabTelemetry:
         places = (root, root / "labels", root.parent / "labels", root.parent.parent / "labels")
         return next((p / WINDOWS for p in places if (p / WINDOWS).is_file()), None)
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files, the windows included."""
         labels = self._labels()
         files = self._files() + ([labels] if labels is not None else [])
         return fingerprint({"source": "nab"} | asdict(self), files)
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
 
         Raises

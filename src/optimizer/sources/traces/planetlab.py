@@ -10,6 +10,7 @@ import pandas as pd
 
 from optimizer.core.errors import SchemaError, SourceError
 from optimizer.core.schema import CLUSTER, CPU, SERVICE, TIMESTAMP
+from optimizer.sources.base import WholeSource
 from optimizer.sources.clock import Micros, to_utc
 from optimizer.sources.files import find_files, fingerprint
 from optimizer.sources.frames import categorical, check_choices, complete
@@ -19,7 +20,7 @@ CLUSTER_NAME = "planetlab"
 
 
 @dataclass(frozen=True)
-class PlanetlabTelemetry:
+class PlanetlabTelemetry(WholeSource):
     """A directory of days (``20110303/``), or one day; each line is a node's CPU in percent.
 
     Parameters
@@ -52,13 +53,13 @@ class PlanetlabTelemetry:
         check_choices(self.path, self.clock, self.freq)
         object.__setattr__(self, "name", self.name or "planetlab")
 
-    def fingerprint(self) -> str:
+    def snapshot_id(self) -> str:
         """Return the arguments and, per file, day, size and content hash."""
         files = find_files(self.path)
         days = {"days": [file.parent.name for file in files]}
         return fingerprint({"source": "planetlab"} | asdict(self) | days, files)
 
-    def load(self) -> pd.DataFrame:
+    def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
 
         Raises

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.errors import TrackingError
 
 PARENT = "mlflow.parentRunId"
@@ -155,6 +156,15 @@ def track_run(
         mlflow.set_registry_uri(uri)
         with _ending(client, run_id):
             yield TrackedRun(run_id, experiment_id, client)
+
+
+@contextmanager
+def track_config(config: ExperimentConfig, name: str) -> Iterator[TrackedRun]:
+    """Open a run of a configuration, which becomes its parameters: :func:`track_run`."""
+    tracking = config.tracking
+    with track_run(tracking.uri, tracking.experiment, name, tracking.parent) as run:
+        run.log_params({**config.flatten(), "overrides": " ".join(config.overrides)})
+        yield run
 
 
 @contextmanager

@@ -1,32 +1,33 @@
-"""The one pyfunc wrapper: canonical telemetry in, what is known of every service now out."""
+"""What MLflow serves: canonical telemetry in, what is known of every service now out.
+
+MLflow imports this module by its name, so an environment that serves a model has this package
+installed; the artifact itself brings no code.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import cloudpickle
-import mlflow
 import numpy as np
 import pandas as pd
 
 from optimizer.core.schema import METRICS, TIMESTAMP
-from optimizer.models.exceedance.fitted import TrainedSurface
-from optimizer.training.predictor import TrainedModel
+from optimizer.training.tracking.bundle import Trained, read_bundle
 
 
-class TelemetryModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Predicts from history of whole clusters, as long as ``predict_telemetry`` says."""
+class TelemetryModel:
+    """Predicts from history of whole clusters, as long as ``predict_telemetry`` says.
 
-    trained: TrainedModel | TrainedSurface
+    Parameters
+    ----------
+    trained : TrainedModel or TrainedSurface
+        What predicts.
+    """
 
-    def load_context(self, context: Any) -> None:
-        """Load the bundle; MLflow asks for an argument of this name."""
-        self.trained = cloudpickle.loads(Path(context.artifacts["bundle"]).read_bytes())
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
 
-    def predict(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
         """Return ``service_id``, ``event_timestamp`` and the prediction, one moment a service.
 
         Of a surface that is ``resource`` and a row per candidate ``level`` with its
@@ -42,3 +43,8 @@ class TelemetryModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         kept = [c for c in frame.columns if c not in METRICS or c in metrics]
         found = self.trained.predict_telemetry(frame[kept])
         return found.assign(**{TIMESTAMP: found[TIMESTAMP].dt.tz_localize(None)})
+
+
+def _load_pyfunc(path: str) -> TelemetryModel:
+    """Return the model of a bundle; MLflow asks for a function of this name."""
+    return TelemetryModel(read_bundle(Path(path)))

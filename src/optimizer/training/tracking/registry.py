@@ -9,29 +9,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pandas as pd
 
-from optimizer.core.artifacts import LOCK_FILE, PACKAGE_DIR
-from optimizer.core.errors import TrackingError
+from optimizer.core.artifacts import LOCK_FILE
+from optimizer.core.errors import StateError, TrackingError, first_line
 from optimizer.core.schema import CANONICAL, CLUSTER, LABELS, REQUIRED, SERVICE, TIMESTAMP
 from optimizer.models.exceedance.fitted import TrainedSurface
-from optimizer.training.predictor import TrainedModel
+from optimizer.training.tracking.bundle import FORMAT, Trained, read_bundle, write_bundle
 from optimizer.training.tracking.mlflow_run import TrackedRun
-
-Trained = TrainedModel | TrainedSurface
-"""What can be registered."""
 
 logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-BUNDLE = "trained_model.pkl"
+BUNDLE = "bundle"
+"""Name of a model's directory; MLflow puts it below ``data``."""
 LIBRARIES = (
-    "bottleneck", "catboost", "cloudpickle", "holidays", "lightgbm", "numpy", "pandas",
+    "bottleneck", "catboost", "holidays", "lightgbm", "numpy", "pandas",
     "pytorch-lightning", "scikit-learn", "scipy", "torch", "xgboost",
 )  # fmt: skip
 """What a model may need at prediction; pinned from the lock file, since inferring takes seconds."""
+
+
+class UnreadableModelError(TrackingError):
+    """A registered version that the present code cannot read: it is to be trained again."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def log_model(run: TrackedRun, trained: Trained) -> LoggedModel:
     """Log the model, which predicts from canonical telemetry, as pyfunc into an open run."""
     with TemporaryDirectory() as draft:
         bundle = Path(draft) / BUNDLE
-        bundle.write_bytes(cloudpickle.dumps(trained))
+        write_bundle(trained, bundle)
         info = _log_model(run, trained, bundle)
     return LoggedModel(info.model_uri, info.model_id, run.run_id)
 
@@ -110,9 +111,8 @@ def _log_model(run: TrackedRun, trained: Trained, bundle: Path) -> Any:
     with mlflow.start_run(run_id=run.run_id, log_system_metrics=False):
         return mlflow.pyfunc.log_model(
             name="model",
-            python_model=_wrap(),
-            artifacts={"bundle": str(bundle)},
-            code_paths=[str(PACKAGE_DIR)],
+            loader_module="optimizer.training.tracking.pyfunc",
+            data_path=str(bundle),
             pip_requirements=_requirements(),
             signature=_signature(trained),
         )
@@ -160,33 +160,74 @@ def champion_values(run: TrackedRun, name: str) -> dict[str, str]:
 def load_trained(version: Version) -> Trained:
     """Return the trained model or surface behind a version, for evaluation beside another.
 
+    Its bundle is read and nothing else of its artifact: MLflow's own loader would import what
+    the artifact names.
+
     Raises
     ------
+    UnreadableModelError
+        Its files were changed, or are of a format that the present code does not read.
     TrackingError
-        Its files cannot be read with the code of today.
+        The store does not give its files.
     """
-    import mlflow
+    from mlflow.artifacts import download_artifacts
 
     uri = f"models:/{version.name}/{version.version}"
+    with TemporaryDirectory() as draft:
+        try:
+            # a directory of its own: MLflow would else hand out a local store's own files
+            place = download_artifacts(f"{uri}/data/{BUNDLE}", dst_path=draft)
+            return read_bundle(Path(place))
+        except StateError as error:
+            seen, allowed = f"{error.offender}: {error.seen}", error.allowed
+            fix = _training_command(version.name)
+            raise UnreadableModelError(
+                f"registry {uri}", seen=seen, allowed=allowed, fix=fix
+            ) from error
+        except Exception as error:  # a store's own exceptions differ by backend
+            pickles, fix = _tell_pickles(uri), _training_command(version.name)
+            raise (UnreadableModelError if pickles else TrackingError)(
+                f"registry {uri}",
+                seen=pickles or first_line(error),
+                allowed=f"a model of format {FORMAT}, a directory data/{BUNDLE}",
+                fix=fix if pickles else f"see that tracking.uri holds its files, or {fix}",
+            ) from error
+
+
+def load_rival(run: TrackedRun, name: str) -> Trained | None:
+    """Return the champion that a new model has to beat; None if there is none that can be read.
+
+    A champion of an earlier format does not keep its successor out: a warning says so.
+    """
+    champion = find_champion(run, name)
+    if champion is None:
+        return None
     try:
-        model = mlflow.pyfunc.load_model(uri)
-        trained = model.unwrap_python_model().trained
-    except Exception as error:  # unpickling runs code of another day
-        raise TrackingError(
-            f"registry {uri}",
-            seen=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            allowed="a model that the present code can load",
-            fix="delete the alias champion of that model, or restore its files",
-        ) from error
-    assert isinstance(trained, TrainedModel | TrainedSurface)  # noqa: S101 - written by register
-    return trained
+        return load_trained(champion)
+    except UnreadableModelError as error:
+        logger.warning("%s judged as the first of its name, since the champion is not read", name)
+        logger.warning("%s", error)
+        return None
 
 
-def _wrap() -> Any:
-    """Return the pyfunc around a bundle; mlflow is imported only here."""
-    from optimizer.training.tracking.pyfunc import TelemetryModel
+def _training_command(name: str) -> str:
+    """Return what trains a model of a registered name, ``<target>-<data name>``, again."""
+    target, _, data = name.partition("-")
+    command = f"train again: python flows/train.py target={target}"
+    return f"{command} (on the data it learned from, {data})" if data else command
 
-    return TelemetryModel()
+
+def _tell_pickles(uri: str) -> str:
+    """Return what a version of an earlier format holds; empty if it holds no pickle."""
+    from mlflow.artifacts import list_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        names = [Path(one.path).name for one in list_artifacts(uri)]
+    except (MlflowException, OSError):
+        return ""
+    pickles = ", ".join(name for name in names if name.endswith(".pkl"))
+    return pickles and f"a pickle of an earlier format ({pickles}), which is not opened"
 
 
 def _requirements() -> list[str]:

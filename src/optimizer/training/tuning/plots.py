@@ -1,15 +1,15 @@
-"""Pictures of a study: one PNG each for the eye, and one page to explore them without network."""
+"""Pictures of a study: a PNG each, and one page of all that needs no other file."""
 
 from __future__ import annotations
 
-import html
+import base64
 import io
 import logging
 import re
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.core.plotting import DPI, SERIES
+from optimizer.core.plotting import DPI
 
 logger = logging.getLogger(__name__)
 
 FEWEST = 5
 """Complete trials that an importance needs, and trials that it counts as good if it can."""
 PAGE = "study.html"
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2rem auto }
-h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid #ddd }
-section { overflow-x: auto }
-"""
 HISTORY, IMPORTANCE = "plot_optimization_history", "plot_param_importances"
 PARALLEL, PARETO = "plot_parallel_coordinate", "plot_pareto_front"
 _one_at_a_time = threading.Lock()  # Optuna draws with pyplot, whose state all threads share
@@ -36,14 +31,14 @@ _one_at_a_time = threading.Lock()  # Optuna draws with pyplot, whose state all t
 
 @dataclass(frozen=True)
 class Picture:
-    """What Optuna is asked to draw, once with Matplotlib and once with Plotly.
+    """What Optuna is asked to draw.
 
     Parameters
     ----------
     stem, heading : str
         Name of the file without its suffix, and what the picture shows.
     function : str
-        Function of ``optuna.visualization`` and of ``optuna.visualization.matplotlib``.
+        Function of ``optuna.visualization.matplotlib``.
     study, options : optuna.Study, dict
         Its arguments.
     """
@@ -92,7 +87,8 @@ def draw_study(study: Any, names: Sequence[str], directory: Path) -> list[Path]:
             logger.info("No pictures of study %s: no trial is complete", study.study_name)
             return []
         files = {f"{picture.stem}.png": draw_png(picture) for picture in pictures}
-        files[PAGE] = draw_page(pictures, study).encode()
+    headings = [picture.heading for picture in pictures]
+    files[PAGE] = draw_page(study, dict(zip(headings, files.values(), strict=True))).encode()
     directory.mkdir(parents=True, exist_ok=True)
     return [_write(directory / name, content) for name, content in files.items()]
 
@@ -202,48 +198,22 @@ def _tidy(axis: Any, picture: Picture) -> None:
         lines.set_linestyle([styles[place % len(styles)] for place in order])
 
 
-def draw_page(pictures: Sequence[Picture], study: Any) -> str:
-    """Return a page of all pictures that needs neither network nor other files."""
-    from optuna import visualization as drawer
+def draw_page(study: Any, pictures: Mapping[str, bytes]) -> str:
+    """Return a page of all pictures, by their headings; the trials' values are in MLflow."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    counts = ", ".join(f"{states[state]} {state}" for state in sorted(states))
-    title = html.escape(f"Study {study.study_name}")
-    page = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-    page += f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1><p>Trials: {counts}</p>\n"
-    for place, picture in enumerate(pictures):
-        figure = getattr(drawer, picture.function)(picture.study, **picture.options)
-        width, height = (round(80 * inches) for inches in picture.size)
-        look = {"template": "plotly_white", "colorway": SERIES, "margin": {"t": 30}}
-        figure.update_layout(look, title=None, height=height)
-        if picture.function == HISTORY:
-            figure.update_traces(line_shape="hv", selector={"mode": "lines"})
-        elif picture.function == PARALLEL:
-            figure.update_layout(width=max(1150, width))
-            _tidy_traces(figure, picture)
-        div = figure.to_html(
-            {"displaylogo": False, "responsive": True}, include_plotlyjs=place == 0, full_html=False
-        )
-        page += f"<section><h2>{html.escape(picture.heading)}</h2>{div}</section>\n"
-    return f"{page}</body></html>\n"
-
-
-def _tidy_traces(figure: Any, picture: Picture) -> None:
-    """Name parallel axes in full and colour them as on the PNG; a trial is a trace here."""
-    from plotly.colors import sample_colorscale
-
-    figure.update_xaxes(ticktext=picture.axes, tickangle=20)
-    figure.update_annotations(bgcolor="rgba(255, 255, 255, 0.7)")
-    lines = [trace for trace in figure.data if trace.customdata is not None]
-    bar = figure.data[-1].marker  # its scale is still Optuna's
-    values = bar.cmin + (bar.cmax - bar.cmin) * np.array([line.y[0] for line in lines])
-    scale, low, high = _colours(values, picture.study)
-    bar.update(cmin=low, cmax=high, colorscale=scale, reversescale=False)
-    shares = np.clip((values - low) / (high - low), 0, 1)
-    for line, colour in zip(lines, sample_colorscale(scale, list(shares)), strict=True):
-        line.line.color = colour
-        told = [cell[1] for cell in line.customdata]
-        line.customdata = list(zip(picture.axes, told, strict=True))
+    world = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return world.get_template("study.html.j2").render(
+        name=study.study_name,
+        counts=", ".join(f"{states[state]} {state}" for state in sorted(states)),
+        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+    )
 
 
 def _colours(values: Any, study: Any) -> tuple[str, float, float]:

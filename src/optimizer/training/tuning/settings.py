@@ -10,7 +10,7 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.validation import require_choice, require_count
 
 OBJECTIVES = ("quality", "seconds", "size")
-"""Validation figure of the target; time of training; size of the pickled model in bytes."""
+"""Validation figure of the target; time of training; size of the saved model in bytes."""
 KNOWN = ("defaults", "champion")
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rules of one formula, after their upstream definitions."""

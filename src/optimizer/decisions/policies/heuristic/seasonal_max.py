@@ -50,7 +50,7 @@ class SeasonalMax(Rule):
         require_count("policy.days", days, 1, fix=7)
         super().__init__("margin", margin, FRONTIER, least_history)
         self._days = days
-        self._interval = parse_duration(interval, "policy.interval")
+        self._interval = parse_duration(interval, "interval")
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Policies that ask an exceedance surface."""

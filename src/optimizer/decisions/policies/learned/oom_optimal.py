@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import SurfacePolicy
-from optimizer.demand.history import HEADROOM, request_caps
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
@@ -56,7 +55,7 @@ class KillOptimal(SurfacePolicy):
         found = self._forecast(usage, cutoffs)
         part = slice(found.start, None)
         levels, risk = found.levels[part], found.exceedance[part]
-        cost = levels / request_caps(usage, cutoffs, HEADROOM)[..., None]
+        cost = levels / levels[..., -1:]
         unknown = np.isnan(risk[..., -1])
         known = np.where(unknown[..., None], np.float32(0.0), risk)
         out = np.empty((len(knobs), *unknown.shape), dtype=np.float32)

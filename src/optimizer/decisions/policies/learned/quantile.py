@@ -30,7 +30,7 @@ class Quantile(SurfacePolicy):
         Factor on the level, at least 1: above 1 fewer steps exceed the request than promised.
     surface : Surface, optional
         The surface and its schedule.
-    ranking : Ranking, optional
+    calibrator : Ranking, optional
         How past outcomes are weighed.
     sweep : sequence of float
         Promises that span the frontier.
@@ -46,7 +46,7 @@ class Quantile(SurfacePolicy):
         exceedance: float = 0.01,
         margin: float = 1.0,
         surface: Surface | None = None,
-        ranking: Ranking | None = None,
+        calibrator: Ranking | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
         require_between(
@@ -55,11 +55,11 @@ class Quantile(SurfacePolicy):
         require_between("policy.margin", margin, 1.0, fix=1.0)
         super().__init__("exceedance", exceedance, sweep, surface)
         self._margin = np.float32(margin)
-        self._ranking = ranking or Ranking()
+        self._calibrator = calibrator or Ranking()
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
-        return self._ranking.outlook(usage, found).levels_at(tuple(knobs)) * self._margin
+        return self._calibrator.outlook(usage, found).levels_at(tuple(knobs)) * self._margin

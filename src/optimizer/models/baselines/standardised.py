@@ -1,0 +1,50 @@
+"""A linear model on imputed, standardised inputs, as the plain numbers that it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.panel import FloatArray
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StandardisedLinear:
+    """What a pipeline of imputer, scaler and linear model computes.
+
+    Parameters
+    ----------
+    median : numpy.ndarray
+        float64, shape ``(n_inputs,)``: stands in for gaps.
+    mean, scale : numpy.ndarray
+        float64, same shape: what inputs are standardised by.
+    coef : numpy.ndarray
+        float64, same shape: weights of the standardised inputs.
+    intercept : float
+        Added to their weighted sum.
+    """
+
+    median: Vector
+    mean: Vector
+    scale: Vector
+    coef: Vector
+    intercept: float
+
+    @classmethod
+    def of(cls, pipeline: Any) -> StandardisedLinear:
+        """Return the numbers of scikit-learn's fitted pipeline, whose objects change by version."""
+        imputer, scaler, linear = (step for _, step in pipeline.steps)
+        parts = (imputer.statistics_, scaler.mean_, scaler.scale_, np.ravel(linear.coef_))
+        median, mean, scale, coef = (np.asarray(part, dtype=np.float64) for part in parts)
+        return cls(median, mean, scale, coef, float(np.ravel(linear.intercept_)[0]))
+
+    def predict(self, X: FloatArray) -> Vector:
+        """Return the weighted sum per row, float64, shape ``(n,)``; for events it is log-odds."""
+        inputs = (np.where(np.isnan(X), self.median, X) - self.mean) / self.scale
+        found: Vector = inputs @ self.coef + self.intercept
+        return found
