@@ -242,8 +242,8 @@ def _pairs(frame: pd.DataFrame) -> Columns:
         "cpu_cores_used": ((CPU, "cpu_capacity_cores"), lambda a, b: a * b),
     }
     return {
-        name: recipe(*(frame[metric] for metric in source))
-        for name, (source, recipe) in recipes.items()
+        name: fit_config(*(frame[metric] for metric in source))
+        for name, (source, fit_config) in recipes.items()
         if all(metric in frame.columns for metric in source)
     }
 

@@ -194,8 +194,8 @@ def _pairs(layout: Layout) -> Expressions:
         "cpu_cores_used": ((CPU, "cpu_capacity_cores"), lambda a, b: a * b),
     }
     return {
-        name: recipe(*map(pl.col, source))
-        for name, (source, recipe) in recipes.items()
+        name: fit_config(*map(pl.col, source))
+        for name, (source, fit_config) in recipes.items()
         if len(layout.available(source)) == len(source)
     }
 

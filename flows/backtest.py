@@ -26,7 +26,7 @@ from optimizer.decisions.backtesting.replay import open_usage
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.services.backtest import (
     FILES,
-    Replayed,
+    BacktestResult,
     build_replayed,
     flatten_replay,
     write_backtest,
@@ -81,7 +81,7 @@ def backtest_flow(
         replays = engine.run(replay, calls)
         cutoffs = parts.replay.cutoffs(usage)
         outlook, known = look_ahead(as_is(parts), validated, resource)
-        replayed = Replayed(
+        replayed = BacktestResult(
             found=dict(zip(policies, replays, strict=True)),
             usage=usage,
             cutoffs=cutoffs,

@@ -57,7 +57,7 @@ class Engine:
         return [_outcome(future) for future in futures]
 
     @property
-    def spread(self) -> Callable[..., Iterable[Any]]:
+    def map_fn(self) -> Callable[..., Iterable[Any]]:
         """What maps a function over rows of arguments, as the built-in ``map`` does."""
         if self.runner is None:
             return map

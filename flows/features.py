@@ -57,7 +57,7 @@ def features_flow(
     project, settings = project_of(config, parts.source.name), parts.store
     with open_engine(config.runner) as engine, track_config(config, f"features-{project}") as run:
         validated, cached = load_validated(config, parts.source)
-        _, cached["features"] = store_validated(config, validated, project, spread=engine.spread)
+        _, cached["features"] = store_validated(config, validated, project, map_fn=engine.map_fn)
         for name, hit in cached.items():
             echo(f"{name}: {'reused from cache' if hit else 'computed'}")
         manifest = require_manifest(settings.directory(project))

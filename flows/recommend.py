@@ -107,7 +107,7 @@ def ask_events(
         return None
     project = project_of(config, parts.source.name)
     with open_engine(config.runner) as engine:
-        store_validated(config, validated, project, spread=engine.spread)
+        store_validated(config, validated, project, map_fn=engine.map_fn)
     stale = parse_duration(parts.recommend.stale_after, "recommend.stale_after")
     steps = count_steps(stale, step)
     events: pd.Series[float] = predict_events(

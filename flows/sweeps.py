@@ -26,7 +26,7 @@ from optimizer.delivery.console.output import echo, show_table
 from optimizer.delivery.console.tuning import show_grid, show_study
 from optimizer.models.base import available_cores
 from optimizer.training.experiment import build_components
-from optimizer.training.leaderboard import particular
+from optimizer.training.leaderboard import distinguishing_overrides
 from optimizer.training.runs.grid import (
     check_job,
     distinct_inputs,
@@ -85,7 +85,7 @@ def run_grid(
     configs = [check_job(list(job)) for job in jobs]
     first, output = configs[0], Path(hydra_config.hydra.sweep.dir)
     output.mkdir(parents=True, exist_ok=True)
-    names = particular(jobs)
+    names = distinguishing_overrides(jobs)
     tracking = first.tracking
     with (
         shared_server(),
@@ -97,7 +97,7 @@ def run_grid(
         for config in distinct_inputs(configs):  # before jobs side by side would all do so
             prepare_inputs(config, build_components(config), engine)
         at_once = jobs_at_once(hydra_config, engine)
-        told = [f"tracking.parent={run.run_id}", "registry.enter=false"]
+        told = [f"tracking.parent={run.run_id}", "registry.register=false"]
         began = time.perf_counter()
         outcomes = launch([[*job_overrides(job, at_once, first.threads), *told] for job in jobs], 0)
         seconds = time.perf_counter() - began

@@ -23,7 +23,7 @@ def digest_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     of the whole package and its lock file. Where the cache lies and what the work is spread over
     are not part of the key: the result is the same.
     """
-    aside = ("cache_dir", "spread")
+    aside = ("cache_dir", "map_fn")
     named = {key: value for key, value in parameters.items() if key not in aside}
     return hash_values({"task": context.task.name, "code": code_digest(), **named})
 

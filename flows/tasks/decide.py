@@ -17,10 +17,10 @@ from optimizer.decisions.backtesting.replay import Replay, open_usage
 from optimizer.decisions.backtesting.tables import PolicyReplay, replay_named
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.services.components import Decisions
-from optimizer.decisions.simulation.closed_loop import FeedbackResult
-from optimizer.decisions.simulation.settings import Feedback
+from optimizer.decisions.simulation.closed_loop import SimulationResult
+from optimizer.decisions.simulation.settings import SimulationSettings
 from optimizer.features.storage import load_panel
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 
 @task(name="replay-policy", task_run_name="replay-{name}-0", cache_policy=NO_CACHE)
@@ -32,22 +32,24 @@ def replay(
 
 
 @task(name="look-ahead", cache_policy=NO_CACHE)
-def look_ahead(parts: Decisions, validated: ArtifactRef, resource: str) -> tuple[Outlook, float]:
+def look_ahead(
+    parts: Decisions, validated: ArtifactRef, resource: str
+) -> tuple[PredictiveDistribution, float]:
     """Return the calibrated outlook at every cutoff of a replay, and where a surface was known."""
     usage = open_usage(parts.replay, validated, resource)
     forecast = parts.surfaces[resource].forecast(usage, parts.replay.cutoffs(usage))
     known = ~np.isnan(forecast.exceedance[forecast.start :, :, -1])
-    return parts.conformal.outlook(usage, forecast), float(known.mean())
+    return parts.conformal.predict(usage, forecast), float(known.mean())
 
 
 @task(name="simulate", task_run_name="simulate-{name}-0", cache_policy=NO_CACHE)
 def simulate(
     name: str,  # noqa: ARG001 - of the task's run
     policy: Policy,
-    settings: Feedback,
+    settings: SimulationSettings,
     treated: bool,
     validated: ArtifactRef,
-) -> FeedbackResult:
+) -> SimulationResult:
     """Apply one policy's requests round after round."""
     return settings.simulate(settings.usage(load_panel(validated)), policy, treated=treated)
 

@@ -31,13 +31,13 @@ def store_features(
     project: str,
     backfill: dict[str, Any],
     cache_dir: str,  # noqa: ARG001 - where Prefect keeps the reference
-    spread: Any = map,
+    map_fn: Any = map,
 ) -> ArtifactRef:
     """Compute every chosen feature group and write it to the offline store, by ranges of time."""
     from optimizer.features.store.backfill import fill_store
 
     panel, settings = load_panel(validated), build(store, "store")
-    return fill_store(panel, groups, settings, project, backfill, spread=spread)
+    return fill_store(panel, groups, settings, project, backfill, map_fn=map_fn)
 
 
 @task(name="retrieve-training-set", **CACHED)
@@ -83,7 +83,7 @@ def measure(store: FeatureStore, now: pd.Timestamp) -> list[ViewFreshness]:
 
 
 def store_validated(
-    config: ExperimentConfig, validated: ArtifactRef, project: str, *, spread: Any = map
+    config: ExperimentConfig, validated: ArtifactRef, project: str, *, map_fn: Any = map
 ) -> tuple[ArtifactRef, bool]:
     """Return the manifest of the store, and whether nothing had to be written."""
     return run_cached(
@@ -95,7 +95,7 @@ def store_validated(
         vars(config.backfill),
         cache_dir=config.cache.dir,
         again=bool(config.store["rebuild"]),
-        spread=spread,
+        map_fn=map_fn,
     )
 
 
@@ -112,7 +112,7 @@ def prepare_inputs(
     if parts.target.kind != "exceedance":
         project = project_of(config, parts.source.name)
         manifest, cached["features"] = store_validated(
-            config, validated, project, spread=engine.spread
+            config, validated, project, map_fn=engine.map_fn
         )
         features, cached["training set"] = run_cached(
             retrieve_features,

@@ -74,8 +74,8 @@ def test_events_beat_a_constant_and_leave_other_folds_alone(model: str, strategy
     parts, found = build_components(config), experiment("scale_event")
     fold = found.folds[0]
     before = [fold.valid.y.copy(), fold.test.y.copy(), fold.valid.matrix(), fold.test.matrix()]
-    recipe = replace(found.recipe, imbalance=parts.imbalance)
-    trained, _ = fit_model(model, parts.model, fold, recipe)
+    fit_config = replace(found.fit_config, imbalance=parts.imbalance)
+    trained, _ = fit_model(model, parts.model, fold, fit_config)
     score = trained.predict(fold.test)
     assert score.shape == (len(fold.test),)
     assert average_precision(fold.test.y, score) > 1.5 * fold.test.y.mean()
@@ -90,8 +90,8 @@ def test_forecasts_beat_a_constant(model: str) -> None:
         [*TINY, *EVALUATION, *QUESTION["utilization"], f"model={model}", *small(model)]
     )
     parts, found = build_components(config), experiment("utilization")
-    fold, task = found.folds[0], found.recipe.task
-    trained, _ = fit_model(model, parts.model, fold, found.recipe)
+    fold, task = found.folds[0], found.fit_config.task
+    trained, _ = fit_model(model, parts.model, fold, found.fit_config)
     predicted = trained.predict(fold.test)
     assert (np.diff(predicted, axis=-1) >= 0).all()
     for index in range(predicted.shape[1]):

@@ -17,9 +17,9 @@ from usages import fleet, policy_of
 from optimizer.core.config import load_config
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
-from optimizer.decisions.simulation.closed_loop import FeedbackResult
+from optimizer.decisions.simulation.closed_loop import SimulationResult
 from optimizer.decisions.simulation.serving import HorizontalAutoscaler
-from optimizer.decisions.simulation.settings import Feedback, shown_rounds, summarise
+from optimizer.decisions.simulation.settings import SimulationSettings, shown_rounds, summarise
 from optimizer.models.exceedance.rolling import ROLLING
 
 TINY = [
@@ -152,17 +152,21 @@ def test_requests_before_the_first_round_are_those_of_its_time() -> None:
     # first four steps, which know of 10; where demand repeats the first round follows all six.
     panel = panel_of([0.5] * 6, [10.0] * 4 + [20.0] * 2)
     options = {"rounds": 2, "every": "1h", "window": "2h"}
-    assert Feedback(repeat=False, **options).usage(panel, "cpu").capacity.tolist() == [10.0]
-    assert Feedback(repeat=True, **options).usage(panel, "cpu").capacity.tolist() == [20.0]
+    assert SimulationSettings(repeat=False, **options).usage(panel, "cpu").capacity.tolist() == [
+        10.0
+    ]
+    assert SimulationSettings(repeat=True, **options).usage(panel, "cpu").capacity.tolist() == [
+        20.0
+    ]
 
 
 def test_autoscaler_and_treatment_reach_the_simulation() -> None:
     demand = fleet(6, 14)
     shown = {"rounds": 3, "window": "7d"}
-    fixed = Feedback(**shown, autoscaler=HorizontalAutoscaler(most=1))
+    fixed = SimulationSettings(**shown, autoscaler=HorizontalAutoscaler(most=1))
     vpa = policy_of("vpa")
     alone = fixed.simulate(demand, vpa, treated=False).rounds
-    scaled = Feedback(**shown).simulate(demand, vpa, treated=False).rounds
+    scaled = SimulationSettings(**shown).simulate(demand, vpa, treated=False).rounds
     treated = fixed.simulate(demand, vpa, treated=True).rounds
     assert alone["replicas"].iloc[0] == 1.0 < scaled["replicas"].iloc[0]
     assert scaled["violation_rate"].iloc[0] < alone["violation_rate"].iloc[0]
@@ -170,7 +174,7 @@ def test_autoscaler_and_treatment_reach_the_simulation() -> None:
     assert treated["request"].iloc[1] > alone["request"].iloc[1]
 
 
-def result(*totals: float) -> FeedbackResult:
+def result(*totals: float) -> SimulationResult:
     request = np.array(totals)
     table = pd.DataFrame(
         {
@@ -182,7 +186,7 @@ def result(*totals: float) -> FeedbackResult:
             "replicas": 1.0,
         }
     )
-    return FeedbackResult("cpu", table, np.zeros((len(totals), 1, 1), dtype=np.float32), ("a",))
+    return SimulationResult("cpu", table, np.zeros((len(totals), 1, 1), dtype=np.float32), ("a",))
 
 
 def test_figures_told_first_by_hand() -> None:
@@ -216,11 +220,11 @@ def test_surface_of_the_simulation_keeps_what_the_resource_learns() -> None:
     asked: list[object] = []
 
     class Asks:
-        def using(self, surface: object) -> Asks:
+        def with_surface(self, surface: object) -> Asks:
             asked.append(surface)
             return self
 
-    settings = Feedback(refit="28d", surface={"rounds": 5})
+    settings = SimulationSettings(refit="28d", surface={"rounds": 5})
     for resource in ("cpu", "memory"):
         settings.fit(Asks(), resource)  # type: ignore[arg-type]
         own, found = ROLLING[resource], asked.pop()
@@ -228,4 +232,4 @@ def test_surface_of_the_simulation_keeps_what_the_resource_learns() -> None:
         assert found.surface == {**own.surface, "rounds": 5}  # type: ignore[attr-defined]
         assert found.recalibration == own.recalibration  # type: ignore[attr-defined]
     vpa = policy_of("vpa")
-    assert Feedback().fit(vpa, "cpu") is vpa
+    assert SimulationSettings().fit(vpa, "cpu") is vpa

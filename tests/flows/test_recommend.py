@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def train(home: Path, target: str, *overrides: str) -> None:
-    """Train a target and crown what came out, however good it is on so little data."""
+    """Train a target and promote what came out, however good it is on so little data."""
     from flows.train import train_flow
     from mlflow import MlflowClient
 
@@ -172,7 +172,7 @@ def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
 
 
 def test_version_that_lost_is_told_with_what_to_do() -> None:
-    from flows.recommend_steps import tell_missing
+    from flows.recommend_steps import format_missing
     from mlflow.exceptions import MlflowException
 
     from optimizer.training.tracking.registry import CHALLENGER
@@ -183,10 +183,10 @@ def test_version_that_lost_is_told_with_what_to_do() -> None:
         return SimpleNamespace(version=3, run_id="r")
 
     run: Any = SimpleNamespace(client=SimpleNamespace(get_model_version_by_alias=look_up))
-    seen, fix = tell_missing(run, "known", "train it")
+    seen, fix = format_missing(run, "known", "train it")
     assert seen == "version 3 as challenger only"
     assert "set_registered_model_alias('known', 'champion', 3)" in fix
-    assert tell_missing(run, "other", "train it") == ("no version", "train first: train it")
+    assert format_missing(run, "other", "train it") == ("no version", "train first: train it")
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")

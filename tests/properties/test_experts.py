@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from optimizer.core.panel import Panel
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.lightgbm import LightGBM
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 CLOCKS = {"1h": 400, "5min": 1500}
 
@@ -36,10 +36,10 @@ def fitted_on(step: str) -> LightGBM:
     return model
 
 
-def rows_at(panel: Panel, first: int, last: int) -> Samples:
+def rows_at(panel: Panel, first: int, last: int) -> Dataset:
     table = tiny_table(panel)
     rows = np.flatnonzero((table.step >= first) & (table.step <= last))
-    return Samples(panel, table, rows, np.zeros(len(rows), np.float32))
+    return Dataset(panel, table, rows, np.zeros(len(rows), np.float32))
 
 
 def disturb(panel: Panel, cut: int, seed: int) -> Panel:

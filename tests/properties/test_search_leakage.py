@@ -17,7 +17,7 @@ from optimizer.core.config import load_config
 from optimizer.core.errors import InsufficientHistoryError
 from optimizer.core.panel import Panel
 from optimizer.features.engine import compute_features
-from optimizer.models.callbacks import Watch
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.targets.scale_event import ScaleEvent
 from optimizer.targets.splits import RollingOrigin
 from optimizer.targets.utilization import Utilization
@@ -49,9 +49,11 @@ def run_trial(panel: Panel, overrides: list[str]) -> tuple[list[float], list[flo
     experiment, told = experiment_on(panel, overrides), []
     scores = []
     for fold in experiment.folds:
-        watch = Watch(lambda share, value: told.append(value))
-        recipe = replace(experiment.recipe, runtime=replace(experiment.recipe.runtime, watch=watch))
-        trained, _ = fit_uncalibrated("lightgbm", parts_of(overrides).model, fold, recipe)
+        watch = TrainingCallback(lambda share, value: told.append(value))
+        fit_config = replace(
+            experiment.fit_config, runtime=replace(experiment.fit_config.runtime, watch=watch)
+        )
+        trained, _ = fit_uncalibrated("lightgbm", parts_of(overrides).model, fold, fit_config)
         scores.append(score_validation(trained, fold))
     return scores, told
 

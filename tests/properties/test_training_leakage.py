@@ -14,9 +14,9 @@ from optimizer.core.config import CONF_DIR, load_config
 from optimizer.core.panel import FloatArray, Panel
 from optimizer.features.engine import compute_features
 from optimizer.models.imbalance.base import ImbalanceStrategy
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 from optimizer.training.experiment import Components, Experiment, build_components, build_experiment
-from optimizer.training.fit import FoldSamples, fit_model
+from optimizer.training.fit import FoldDataset, fit_model
 
 BASE = ["features=minimal", "threads=1", "target.horizon=3h", "target.metric=cpu_utilization"]
 SIZES = {"rounds": 15, "min_child_samples": 10, "hidden_size": 6, "max_epochs": 2}
@@ -53,11 +53,11 @@ def experiment_on(panel: Panel, parts: Components) -> Experiment:
 
 
 @cache
-def plain_fold() -> FoldSamples:
+def plain_fold() -> FoldDataset:
     return experiment_on(PANEL, parts_of("lightgbm")).folds[0]
 
 
-def digest(part: Samples) -> str:
+def digest(part: Dataset) -> str:
     arrays = (part.matrix(), part.y, part.rows, part.panel.values)
     return sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
@@ -70,8 +70,8 @@ def test_resampling_is_shown_training_rows_only_and_leaves_the_other_folds_alone
     fold = plain_fold()
     before = [digest(part) for part in (fold.train, fold.valid, fold.test)]
     spy = Spy(parts.imbalance)
-    recipe = replace(experiment_on(PANEL, parts).recipe, imbalance=spy)
-    trained, _ = fit_model("lightgbm", parts.model, fold, recipe)
+    fit_config = replace(experiment_on(PANEL, parts).fit_config, imbalance=spy)
+    trained, _ = fit_model("lightgbm", parts.model, fold, fit_config)
     assert len(spy.shown) == int(parts.imbalance.resamples)
     for X, y in spy.shown:
         np.testing.assert_array_equal(X, fold.train.matrix())
@@ -119,7 +119,7 @@ def test_whatever_happens_from_the_test_fold_on_the_trained_model_is_the_same(
         parts = parts_of(model, *overrides)
         found = experiment_on(panel, parts)
         folds.append(found.folds[0])
-        models.append(fit_model(model, parts.model, found.folds[0], found.recipe)[0])
+        models.append(fit_model(model, parts.model, found.folds[0], found.fit_config)[0])
     one, two = models
     assert one.threshold == two.threshold
     assert one.fitted_until == two.fitted_until
@@ -130,11 +130,11 @@ def test_whatever_happens_from_the_test_fold_on_the_trained_model_is_the_same(
 
 def test_calibration_and_threshold_read_the_validation_labels_and_not_those_of_the_test() -> None:
     parts, fold = parts_of("lightgbm"), plain_fold()
-    recipe = experiment_on(PANEL, parts).recipe
+    fit_config = experiment_on(PANEL, parts).fit_config
 
-    def fit(changed: FoldSamples) -> tuple[float | None, FloatArray]:
+    def fit(changed: FoldDataset) -> tuple[float | None, FloatArray]:
         fresh = parts_of("lightgbm").model
-        trained = fit_model("lightgbm", fresh, changed, recipe)[0]
+        trained = fit_model("lightgbm", fresh, changed, fit_config)[0]
         return trained.threshold, trained.calibrate(np.linspace(0, 1, 50, dtype=np.float32))
 
     threshold, curve = fit(fold)

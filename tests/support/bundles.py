@@ -14,7 +14,7 @@ from optimizer.evaluation.calibration import Calibrator
 from optimizer.evaluation.conformal import QuantileCalibrator
 from optimizer.models.base import Runtime
 from optimizer.models.imbalance.class_weight import ClassWeight
-from optimizer.targets.dataset import EventTask, Task
+from optimizer.targets.task import EventTask, Task
 from optimizer.training.predictor import TrainedModel
 from optimizer.training.tracking.bundle import Trained, read_bundle, write_bundle
 

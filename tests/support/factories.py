@@ -19,7 +19,8 @@ from optimizer.core.schema import CPU, MEMORY
 from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import compute_features
 from optimizer.features.table import FeatureSpec, FeatureTable
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples, Task
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask, Task
 
 CEILING = 0.8
 START = np.datetime64("2024-01-01T00:00:00", "us")
@@ -134,7 +135,7 @@ def tiny_samples(
     *,
     start: int = 0,
     stop: int | None = None,
-) -> Samples:
+) -> Dataset:
     """Return the labelled rows whose step lies in ``[start, stop)``.
 
     Events: rows below the ceiling now, label 1 when the metric reaches it within the horizon.
@@ -151,16 +152,16 @@ def tiny_samples(
         label = np.stack(future, axis=1)
         window &= ~np.isnan(label).all(axis=1)
     rows = np.flatnonzero(window).astype(np.int64)
-    return Samples(panel, table, rows, label[rows].astype(np.float32))
+    return Dataset(panel, table, rows, label[rows].astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Folds:
     """Train, validation and test rows in time order, with a gap of the horizon between."""
 
-    train: Samples
-    valid: Samples
-    test: Samples
+    train: Dataset
+    valid: Dataset
+    test: Dataset
 
 
 def tiny_folds(task: Task, panel: Panel, table: FeatureTable | None = None) -> Folds:

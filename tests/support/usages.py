@@ -20,7 +20,7 @@ class Swept:
     def sweeps(self) -> dict[str, Policy]:
         return {"": self}  # type: ignore[dict-item]
 
-    def using(self, surface: object) -> Policy:
+    def with_surface(self, surface: object) -> Policy:
         return self  # type: ignore[return-value]
 
 

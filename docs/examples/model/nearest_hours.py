@@ -9,7 +9,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset, EventTask
 
 
 class NearestHours(Stateful):
@@ -29,8 +29,8 @@ class NearestHours(Stateful):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -44,10 +44,10 @@ class NearestHours(Stateful):
         self._rates = (counted[0] / np.maximum(counted[1], 1)).astype(np.float32)
         return TrainingLog()
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the share of events around each row's hour, shape ``(n,)``."""
         return self._rates[_hours(samples)]
 
 
-def _hours(samples: Samples) -> np.ndarray:
+def _hours(samples: Dataset) -> np.ndarray:
     return pd.DatetimeIndex(samples.timestamps).hour.to_numpy()

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.intervals import interval_stops
 from optimizer.demand.usage import Usage
 
 
-class LastWeek(Rule):
+class LastWeek(BasePolicy):
     """Request the maximum of the same interval one week earlier, times 1 + margin.
 
     Parameters

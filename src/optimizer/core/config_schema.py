@@ -25,10 +25,10 @@ class Tracking:
 
 @dataclass
 class Registry:
-    """Name of the registered model, None for ``<target>-<data name>``; and whether to enter it."""
+    """Name of the registered model, None for ``<target>-<data name>``; and whether a model is registered."""
 
     name: str | None = None
-    enter: bool = True
+    register: bool = True
 
 
 @dataclass

@@ -10,6 +10,11 @@ from optimizer.core.errors import ConfigError
 RENAMED = {
     r"policy": r"policy/cpu and policy/memory",
     r"policy\.(?!cpu\b|memory\b)(.+)": r"policy.cpu.\1 or policy.memory.\1",
+    r"registry\.enter": "registry.register",
+    r"patches\.(memory_limit_ratio|cpu_limit_ratio|remove_cpu_limit)": (
+        r"patches.formats.kubernetes.\1"
+    ),
+    r"patches\.(vpa|keda)_api_version": r"patches.formats.\1.api_version",
     r"replay\.(floor|headroom)": r"bounds.\1",
     r"replay\.every": "interval",
     r"replay\.refit": "surface.cpu.refit or surface.memory.refit",

@@ -14,7 +14,7 @@ from optimizer.decisions.recommendations.standing import (
     standing_saving,
     violated_share,
 )
-from optimizer.decisions.services.recommend import Recommended
+from optimizer.decisions.services.recommend import RecommendationResult
 from optimizer.delivery.patches.plan import ReplicaProfile
 from optimizer.delivery.patches.writer import Patches, skipped_patches
 from optimizer.delivery.report.report import ReportContext, write_report
@@ -29,7 +29,9 @@ WORDS = {
 """How a policy decides, in a few words."""
 
 
-def write_recommendations(found: Recommended, patches: Patches, output: Path) -> dict[str, Any]:
+def write_recommendations(
+    found: RecommendationResult, patches: Patches, output: Path
+) -> dict[str, Any]:
     """Write tables, report and patches, and return the plain record."""
     now, until = found.span
     frame = found.frame.assign(known_until=now.isoformat(), valid_until=until.isoformat())

@@ -277,7 +277,7 @@ def clipped_services(
     return tuple(usage.services[row] for row in order if found[row] > share)
 
 
-def tell_clipped(services: Sequence[str], shown: int = 5) -> str:
+def format_clipped(services: Sequence[str], shown: int = 5) -> str:
     """Return one plain sentence that names clipped services; empty if there is none.
 
     Parameters

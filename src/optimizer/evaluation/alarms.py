@@ -27,7 +27,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import BoolArray
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 WEEK = pd.Timedelta("7D")
 BREAK_STEPS = 2
@@ -135,7 +136,7 @@ def lead_steps(lead: pd.Timedelta, step: pd.Timedelta) -> int:
 
 
 def alarm_fold(
-    samples: Samples,
+    samples: Dataset,
     task: EventTask,
     events: BoolArray,
     lead_steps: int,
@@ -145,7 +146,7 @@ def alarm_fold(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         The evaluated rows, in any order, with their labels.
     task : EventTask
         Gives the horizon.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from optimizer.demand.history import peak
 from optimizer.demand.usage import CPU, MEMORY, Usage
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 from optimizer.models.exceedance.outcomes import count_hits
 
 SHARES = (0.005, 0.01, 0.02, 0.05)
@@ -23,7 +23,11 @@ BAND = (0.5, 1.5)
 
 
 def tabulate_promises(
-    outlook: Outlook, usage: Usage, cutoffs: NDArray[np.int64], interval: int, groups: Sequence[str]
+    outlook: PredictiveDistribution,
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    interval: int,
+    groups: Sequence[str],
 ) -> pd.DataFrame:
     """Return how often the promised levels were exceeded, for the fleet and each group.
 
@@ -31,7 +35,7 @@ def tabulate_promises(
 
     Parameters
     ----------
-    outlook : Outlook
+    outlook : PredictiveDistribution
         At the cutoffs.
     usage : Usage
         What happened after them.
@@ -62,7 +66,11 @@ def tabulate_promises(
 
 
 def tabulate_bounds(
-    outlook: Outlook, usage: Usage, cutoffs: NDArray[np.int64], interval: int, groups: Sequence[str]
+    outlook: PredictiveDistribution,
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    interval: int,
+    groups: Sequence[str],
 ) -> pd.DataFrame:
     """Return how often the peak of an interval lay between its bounds, by group.
 
@@ -93,7 +101,7 @@ def tabulate_bounds(
     return pd.DataFrame(rows, columns=["group", "covered", "below", "above", "intervals"])
 
 
-def tell_promises(promises: pd.DataFrame) -> str:
+def format_promises(promises: pd.DataFrame) -> str:
     """Return in one sentence what came of promises, from :func:`tabulate_promises`."""
     ratio = promises["ratio"].dropna()
     kept = int(ratio.between(*BAND).sum())
@@ -101,7 +109,7 @@ def tell_promises(promises: pd.DataFrame) -> str:
     return f"{kept} of {len(ratio)} promises came true within {within} what was promised."
 
 
-def tell_bounds(bounds: pd.DataFrame) -> str:
+def format_bounds(bounds: pd.DataFrame) -> str:
     """Return in one sentence what came of bounds, from :func:`tabulate_bounds`."""
     columns = (bounds[key].tolist() for key in ("group", "covered", "intervals"))
     told = [

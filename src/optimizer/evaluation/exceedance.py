@@ -19,8 +19,8 @@ from optimizer.evaluation import bootstrap
 from optimizer.evaluation.settings import Evaluation
 from optimizer.models.exceedance.baselines import FloatVector, ShareBaseline, log_losses
 from optimizer.models.exceedance.fitted import (
-    Answer,
-    Cases,
+    IntervalDataset,
+    SurfacePrediction,
     TrainedSurface,
     moments,
     reference_cases,
@@ -40,13 +40,13 @@ class Scored:
 
     Parameters
     ----------
-    cases : Cases
+    cases : IntervalDataset
         The intervals.
     shares : dict
         Exceedance by model, shape as the levels: ``model``, ``raw`` and the baselines.
     """
 
-    cases: Cases
+    cases: IntervalDataset
     shares: dict[str, FloatArray]
 
     def known(self) -> NDArray[np.bool_]:
@@ -61,9 +61,9 @@ class Scored:
         return log_losses(y, share), np.square(share - y)
 
 
-def score_answer(
+def score_surface(
     trained: TrainedSurface,
-    answer: Answer,
+    answer: SurfacePrediction,
     usage: Usage,
     cutoffs: NDArray[np.int64],
     bounds: RequestBounds | None = None,
@@ -74,7 +74,7 @@ def score_answer(
     ----------
     trained : TrainedSurface
         The surface.
-    answer : Answer
+    answer : SurfacePrediction
         Its answer at these cutoffs, and at others perhaps.
     usage : Usage
         Gives the outcomes.

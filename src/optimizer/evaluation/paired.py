@@ -13,13 +13,14 @@ from optimizer.evaluation import bootstrap
 from optimizer.evaluation.metrics.events import average_precision, brier_skill
 from optimizer.evaluation.metrics.forecasts import pinball_rows
 from optimizer.evaluation.settings import Evaluation
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 FloatVector = NDArray[np.float64]
 
 
 def compare_events(
-    samples: Samples,
+    samples: Dataset,
     y_score: NDArray[np.floating],
     baseline_score: NDArray[np.floating],
     settings: Evaluation,
@@ -28,7 +29,7 @@ def compare_events(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows with their labels.
     y_score, baseline_score : numpy.ndarray
         Shape ``(n,)``: calibrated probabilities of both on the same rows.
@@ -58,7 +59,7 @@ def compare_events(
 
 
 def compare_forecasts(
-    samples: Samples,
+    samples: Dataset,
     quantiles: FloatArray,
     baseline: FloatArray,
     task: ForecastTask,
@@ -68,7 +69,7 @@ def compare_forecasts(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows with their labels.
     quantiles, baseline : numpy.ndarray
         Shape ``(n, n_horizons, n_quantiles)``: forecasts of both on the same rows.
@@ -98,7 +99,7 @@ def compare_forecasts(
 
 
 def event_intervals(
-    samples: Samples, y_score: NDArray[np.floating], own: FloatVector, settings: Evaluation
+    samples: Dataset, y_score: NDArray[np.floating], own: FloatVector, settings: Evaluation
 ) -> dict[str, float]:
     """Return the intervals of average precision and both Brier skills, none without draws.
 
@@ -118,7 +119,7 @@ def event_intervals(
 
 
 def forecast_intervals(
-    samples: Samples, quantiles: FloatArray, task: ForecastTask, settings: Evaluation
+    samples: Dataset, quantiles: FloatArray, task: ForecastTask, settings: Evaluation
 ) -> dict[str, float]:
     """Return the intervals of each horizon's MAE and pinball loss, none without draws."""
     if settings.bootstrap_resamples == 0:
@@ -140,7 +141,7 @@ def forecast_losses(
     return {"mae": np.abs(median - y), "pinball": pinball_rows(y, predicted, levels)}
 
 
-def draws(samples: Samples, settings: Evaluation) -> NDArray[np.int32]:
+def draws(samples: Dataset, settings: Evaluation) -> NDArray[np.int32]:
     """Return the table of drawn services: the same for every model judged on these rows."""
     return bootstrap.resample_services(
         samples.service,

@@ -10,7 +10,8 @@ from optimizer.core.durations import format_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.schema import SERVICE
 from optimizer.evaluation.metrics.forecasts import pinball_rows
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 FloatVector = NDArray[np.float64]
 
@@ -48,13 +49,13 @@ def service_average_precisions(
 
 
 def events_by_service(
-    samples: Samples, y_score: NDArray[np.floating], reference_rates: FloatVector
+    samples: Dataset, y_score: NDArray[np.floating], reference_rates: FloatVector
 ) -> pd.DataFrame:
     """Return one row per service that has evaluated rows.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows.
     y_score : numpy.ndarray
         Shape ``(n,)``: probabilities.
@@ -97,13 +98,13 @@ def median_lift(frame: pd.DataFrame, min_positives: int) -> tuple[float, int]:
 
 
 def forecasts_by_service(
-    samples: Samples, quantiles: FloatArray, task: ForecastTask
+    samples: Dataset, quantiles: FloatArray, task: ForecastTask
 ) -> pd.DataFrame:
     """Return one row per service that has evaluated rows.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows.
     quantiles : numpy.ndarray
         Shape ``(n, n_horizons, n_quantiles)``.

@@ -22,7 +22,8 @@ from optimizer.evaluation.paired import event_intervals, forecast_intervals
 from optimizer.evaluation.per_service import events_by_service, median_lift
 from optimizer.evaluation.settings import Evaluation
 from optimizer.evaluation.threshold import decision_cost
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask
 
 logger = logging.getLogger(__name__)
 FloatVector = NDArray[np.float64]
@@ -30,7 +31,7 @@ SEASON = pd.Timedelta("24h")
 
 
 def evaluate_events(
-    samples: Samples,
+    samples: Dataset,
     y_score: NDArray[np.floating],
     task: EventTask,
     events: BoolArray,
@@ -42,7 +43,7 @@ def evaluate_events(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows with their labels.
     y_score : numpy.ndarray
         Shape ``(n,)``: calibrated probabilities.
@@ -109,13 +110,13 @@ def evaluate_events(
 
 
 def evaluate_calibration(
-    samples: Samples, raw_score: NDArray[np.floating], settings: Evaluation
+    samples: Dataset, raw_score: NDArray[np.floating], settings: Evaluation
 ) -> dict[str, float]:
     """Return what the scores were worth before calibration, keys ``*_uncalibrated``.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows.
     raw_score : numpy.ndarray
         Shape ``(n,)``, in [0, 1]: what the model itself said.
@@ -133,7 +134,7 @@ def evaluate_calibration(
 
 
 def evaluate_forecasts(
-    samples: Samples,
+    samples: Dataset,
     quantiles: FloatArray,
     task: ForecastTask,
     references: Mapping[str, FloatArray],
@@ -144,7 +145,7 @@ def evaluate_forecasts(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows with their labels.
     quantiles : numpy.ndarray
         Shape ``(n, n_horizons, n_quantiles)``.
@@ -181,12 +182,12 @@ def evaluate_forecasts(
     return figures | forecast_intervals(samples, quantiles, task, settings)
 
 
-def training_scale(train: Samples, metric: str) -> FloatVector:
+def training_scale(train: Dataset, metric: str) -> FloatVector:
     """Return each service's in-sample error of the seasonal naive (24 h), for MASE.
 
     Parameters
     ----------
-    train : Samples
+    train : Dataset
         The training fold: steps after its last row are not read.
     metric : str
         The metric forecast.
@@ -197,7 +198,7 @@ def training_scale(train: Samples, metric: str) -> FloatVector:
 
 
 def _alarm_figures(
-    samples: Samples,
+    samples: Dataset,
     y_score: NDArray[np.floating],
     task: EventTask,
     events: BoolArray,

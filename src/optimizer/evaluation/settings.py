@@ -14,7 +14,7 @@ from optimizer.evaluation.alarms import lead_steps
 from optimizer.evaluation.calibration import Calibrator
 from optimizer.evaluation.threshold import choose_threshold
 from optimizer.models.baselines.service_rates import service_rates
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 
 class Evaluation:
@@ -125,12 +125,12 @@ class Evaluation:
             y_true, y_score, cost_miss=self.cost_miss, cost_false_alarm=self.cost_false_alarm
         )
 
-    def reference_rates(self, past: Sequence[Samples], n_services: int) -> NDArray[np.float64]:
+    def reference_rates(self, past: Sequence[Dataset], n_services: int) -> NDArray[np.float64]:
         """Return each service's own event rate in the past folds (training and validation).
 
         Parameters
         ----------
-        past : sequence of Samples
+        past : sequence of Dataset
             Folds that end before the test fold begins.
         n_services : int
             Services of the panel.

@@ -82,7 +82,7 @@ def widen(windows: Array, length: int, steps: int, pick: np.ufunc, apart: int = 
     windows : numpy.ndarray
         Result of each window of ``length`` samples, shape ``(n_services, n_steps)``.
     length, steps : int
-        Samples of a given and of a wanted window, ``length <= steps``.
+        Dataset of a given and of a wanted window, ``length <= steps``.
     pick : numpy.ufunc
         Joins two windows, which may overlap: a minimum or maximum.
     apart : int

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from optimizer.core.panel import FloatArray
-from optimizer.models.callbacks import Watch
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.models.imbalance.base import ImbalanceStrategy
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Runtime:
         Threads a library may use, at least 1.
     progress : bool
         Show progress bars (only on a terminal).
-    watch : Watch
+    watch : TrainingCallback
         Told how the training goes; may end it.
     scheduler : str, optional
         Address of the Dask scheduler that a distributed fit runs on.
@@ -34,7 +35,7 @@ class Runtime:
     seed: int = 7
     threads: int = 1
     progress: bool = False
-    watch: Watch = field(default_factory=Watch)
+    watch: TrainingCallback = field(default_factory=TrainingCallback)
     scheduler: str | None = None
 
 
@@ -66,8 +67,8 @@ class EventClassifier(Protocol):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -75,7 +76,7 @@ class EventClassifier(Protocol):
         """Learn from the training rows; the validation rows only stop the training early."""
         ...
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return a score in [0, 1] per row, shape ``(n,)``; higher is likelier."""
         ...
 
@@ -85,12 +86,12 @@ class Forecaster(Protocol):
     """A model that forecasts quantiles at each horizon."""
 
     def fit_forecast(
-        self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
+        self, train: Dataset, valid: Dataset, task: ForecastTask, runtime: Runtime
     ) -> TrainingLog:
         """Learn from the training rows; the validation rows only stop the training early."""
         ...
 
-    def predict_quantiles(self, samples: Samples) -> FloatArray:
+    def predict_quantiles(self, samples: Dataset) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last."""
         ...
 

@@ -23,7 +23,7 @@ class TrainingStopped(Exception):  # noqa: N818 - nothing has gone wrong
 
 
 @dataclass(frozen=True)
-class Watch:
+class TrainingCallback:
     """Takes the validation figure of a training that goes on.
 
     Events report the average precision, forecasts a pinball loss (of boosters: relative to that
@@ -48,7 +48,7 @@ class Watch:
         """Whether anybody watches: if not, no figure need be computed for it."""
         return self.tell is not None
 
-    def part(self, index: int, count: int) -> Watch:
+    def part(self, index: int, count: int) -> TrainingCallback:
         """Return the watch of one of several trainings that follow each other."""
         width = (self.stop - self.start) / count
         start = self.start + index * width

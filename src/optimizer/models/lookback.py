@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray, IntArray, Panel
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 DAY = pd.Timedelta("24h")
 SORTED = 16_000_000
@@ -48,7 +48,7 @@ def last_observed(values: FloatArray, max_age: int | None = None) -> FloatArray:
     return np.where(usable, found, np.float32(np.nan))
 
 
-def anchor_of(samples: Samples, metric: str) -> FloatArray:
+def anchor_of(samples: Dataset, metric: str) -> FloatArray:
     """Return the value that residuals are counted from, shape ``(n,)``, never NaN.
 
     It is the last value observed within 24 hours up to t. Only where there is none it is 0,

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import pandas as pd
 
 from optimizer.core.panel import BoolArray, FloatArray, Panel
-from optimizer.targets.dataset import Task
+from optimizer.targets.task import Task
 
 Kind = Literal["event", "forecast", "exceedance"]
 """Who learns it and how: see ``flows/train.py``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray, IntArray, Panel
@@ -13,54 +12,7 @@ from optimizer.features.table import FeatureTable
 
 
 @dataclass(frozen=True)
-class EventTask:
-    """An event task: will the service need scaling within the horizon.
-
-    Parameters
-    ----------
-    metric : str
-        The metric held against the ceiling.
-    ceiling : float
-        Fraction of capacity.
-    horizon : pandas.Timedelta
-        The label at t looks at the steps in ``(t, t + horizon]``.
-    horizon_steps : int
-        The horizon in steps.
-    """
-
-    metric: str
-    ceiling: float
-    horizon: pd.Timedelta
-    horizon_steps: int
-
-
-@dataclass(frozen=True)
-class ForecastTask:
-    """A forecast task: the metric at ``t + horizon``, as quantiles.
-
-    Parameters
-    ----------
-    metric : str
-        The metric to forecast.
-    horizons : tuple of pandas.Timedelta
-        Distances into the future.
-    horizon_steps : tuple of int
-        The same in steps.
-    quantiles : tuple of float
-        Levels in (0, 1), ascending, 0.5 among them.
-    """
-
-    metric: str
-    horizons: tuple[pd.Timedelta, ...]
-    horizon_steps: tuple[int, ...]
-    quantiles: tuple[float, ...]
-
-
-Task = EventTask | ForecastTask
-
-
-@dataclass(frozen=True)
-class Samples:
+class Dataset:
     """Rows of one fold, as views on the panel and the feature table: nothing is copied.
 
     Parameters
@@ -110,6 +62,6 @@ class Samples:
         """Return the metric at the moment of prediction, shape ``(n,)``, NaN in a gap."""
         return self.panel.at(metric, self.service, self.step)
 
-    def select(self, mask: NDArray[np.bool_]) -> Samples:
+    def select(self, mask: NDArray[np.bool_]) -> Dataset:
         """Return the rows where the mask, shape ``(n,)``, holds."""
         return replace(self, rows=self.rows[mask], y=self.y[mask])

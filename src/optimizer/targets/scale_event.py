@@ -13,8 +13,8 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import BoolArray, Panel
 from optimizer.core.schema import CPU, SCALE_EVENT
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask
 from optimizer.targets.horizons import check_metric, count_ahead, resolve_horizon
+from optimizer.targets.task import EventTask
 
 SOURCES = ("auto", "column", "rule")
 

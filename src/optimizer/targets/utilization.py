@@ -13,8 +13,8 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
 from optimizer.core.schema import CPU
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import ForecastTask
 from optimizer.targets.horizons import check_metric, resolve_horizon
+from optimizer.targets.task import ForecastTask
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from optimizer.evaluation.scorecard import (
 )
 from optimizer.evaluation.settings import Evaluation
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask
-from optimizer.training.fit import FoldSamples, primary_metric
+from optimizer.targets.task import EventTask
+from optimizer.training.fit import FoldDataset, primary_metric
 from optimizer.training.predictor import TrainedModel
 
 REFERENCES = ("persistence", "seasonal_naive")
@@ -51,7 +51,7 @@ class Comparison:
 
 
 def compare_models(
-    models: Mapping[str, TrainedModel], fold: FoldSamples, labels: Labels, settings: Evaluation
+    models: Mapping[str, TrainedModel], fold: FoldDataset, labels: Labels, settings: Evaluation
 ) -> Comparison:
     """Return the figures of every model on the fold's test rows.
 
@@ -59,7 +59,7 @@ def compare_models(
     ----------
     models : mapping of str to TrainedModel
         The model first, then the baselines.
-    fold : FoldSamples
+    fold : FoldDataset
         All test rows are predicted; training and validation rows give each service's past rate.
     labels : Labels
         Gives the moments at which events begin.
@@ -87,7 +87,7 @@ def compare_models(
 def judge_models(
     models: Mapping[str, TrainedModel],
     predictions: Mapping[str, FloatArray],
-    fold: FoldSamples,
+    fold: FoldDataset,
     labels: Labels,
     settings: Evaluation,
 ) -> dict[str, dict[str, float]]:

@@ -25,8 +25,8 @@ from optimizer.sources.base import TelemetrySource
 from optimizer.targets.base import Labels, RowTarget, Target
 from optimizer.targets.splits import RollingOrigin
 from optimizer.training.fit import (
-    FoldSamples,
-    Recipe,
+    FitConfig,
+    FoldDataset,
     check_fold,
     check_imbalance,
     check_pair,
@@ -76,17 +76,17 @@ class Experiment:
 
     Parameters
     ----------
-    recipe : Recipe
+    fit_config : FitConfig
         What to fit and how.
     labels : Labels
         The truth of every row.
-    folds : tuple of FoldSamples
+    folds : tuple of FoldDataset
         Oldest first.
     """
 
-    recipe: Recipe
+    fit_config: FitConfig
     labels: Labels
-    folds: tuple[FoldSamples, ...]
+    folds: tuple[FoldDataset, ...]
 
 
 def build_components(config: ExperimentConfig) -> Components:
@@ -267,5 +267,5 @@ def build_experiment(
     folds = tuple(cut_fold(panel, table, labels, cut) for cut in cuts)
     for fold in folds:
         check_fold(fold, task, tests=validations is None)
-    recipe = Recipe(task, parts.imbalance, parts.evaluation, parts.groups, parts.runtime)
-    return Experiment(recipe, labels, folds)
+    fit_config = FitConfig(task, parts.imbalance, parts.evaluation, parts.groups, parts.runtime)
+    return Experiment(fit_config, labels, folds)

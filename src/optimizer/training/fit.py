@@ -18,31 +18,32 @@ from optimizer.models.base import EventClassifier, Forecaster, Runtime, Training
 from optimizer.models.exceedance.baselines import ShareBaseline
 from optimizer.models.imbalance.base import ImbalanceStrategy, count_classes
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples, Task
+from optimizer.targets.dataset import Dataset
 from optimizer.targets.splits import Fold
+from optimizer.targets.task import EventTask, ForecastTask, Task
 from optimizer.training.predictor import TrainedModel
 
 
 @dataclass(frozen=True)
-class FoldSamples:
+class FoldDataset:
     """The rows of one fold.
 
     Parameters
     ----------
-    train, valid, test : Samples
+    train, valid, test : Dataset
         Eligible rows, every one of them; validation and test are never resampled.
     fold : Fold
         Where they lie on the clock.
     """
 
-    train: Samples
-    valid: Samples
-    test: Samples
+    train: Dataset
+    valid: Dataset
+    test: Dataset
     fold: Fold
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitConfig:
     """What to fit and how.
 
     Parameters
@@ -121,7 +122,7 @@ def check_imbalance(imbalance: str, target: str, task_kind: str) -> None:
         )
 
 
-def cut_fold(panel: Panel, table: FeatureTable, labels: Labels, fold: Fold) -> FoldSamples:
+def cut_fold(panel: Panel, table: FeatureTable, labels: Labels, fold: Fold) -> FoldDataset:
     """Return the eligible rows of each part of the fold."""
     eligible = labels.eligible[table.service, table.step]
     parts = []
@@ -129,12 +130,12 @@ def cut_fold(panel: Panel, table: FeatureTable, labels: Labels, fold: Fold) -> F
         inside = eligible & (table.step >= start) & (table.step < stop)
         rows = np.flatnonzero(inside)
         y = labels.y[table.service[rows], table.step[rows]]
-        parts.append(Samples(panel, table, rows, y))
+        parts.append(Dataset(panel, table, rows, y))
     train, valid, test = parts
-    return FoldSamples(train, valid, test, fold)
+    return FoldDataset(train, valid, test, fold)
 
 
-def check_fold(fold: FoldSamples, task: Task, *, tests: bool = True) -> None:
+def check_fold(fold: FoldDataset, task: Task, *, tests: bool = True) -> None:
     """Raise if a part has no rows, or events without both classes in training.
 
     A fold that does not test is scored on its validation rows, so these need both classes too.
@@ -167,7 +168,7 @@ def check_fold(fold: FoldSamples, task: Task, *, tests: bool = True) -> None:
 
 
 def fit_model(
-    name: str, model: object, fold: FoldSamples, recipe: Recipe, *, adjust: bool = True
+    name: str, model: object, fold: FoldDataset, fit_config: FitConfig, *, adjust: bool = True
 ) -> tuple[TrainedModel, TrainingLog]:
     """Fit on the training rows, calibrate and choose the threshold on the validation rows.
 
@@ -177,9 +178,9 @@ def fit_model(
         The model's choice, for reports.
     model : EventClassifier or Forecaster
         Unfitted.
-    fold : FoldSamples
+    fold : FoldDataset
         The test rows are not read.
-    recipe : Recipe
+    fit_config : FitConfig
         Task, strategy and settings.
     adjust : bool
         Adjust forecast quantiles on the validation fold; a point baseline keeps its own.
@@ -189,27 +190,27 @@ def fit_model(
     TrainedModel, TrainingLog
         The model with its calibration, and what happened during the fit.
     """
-    bare, log = fit_uncalibrated(name, model, fold, recipe)
-    return _calibrate(bare, fold.valid, recipe, adjust=adjust), log
+    bare, log = fit_uncalibrated(name, model, fold, fit_config)
+    return _calibrate(bare, fold.valid, fit_config, adjust=adjust), log
 
 
 def fit_uncalibrated(
-    name: str, model: object, fold: FoldSamples, recipe: Recipe
+    name: str, model: object, fold: FoldDataset, fit_config: FitConfig
 ) -> tuple[TrainedModel, TrainingLog]:
     """Fit on the training rows; the validation rows stop the training early, and no more."""
-    task, train, valid = recipe.task, fold.train, fold.valid
+    task, train, valid = fit_config.task, fold.train, fold.valid
     if isinstance(task, EventTask):
         assert isinstance(model, EventClassifier)  # noqa: S101 - check_pair has spoken
-        log = model.fit_events(train, valid, task, recipe.imbalance, recipe.runtime)
+        log = model.fit_events(train, valid, task, fit_config.imbalance, fit_config.runtime)
     else:
         assert isinstance(model, Forecaster)  # noqa: S101 - check_pair has spoken
-        log = model.fit_forecast(train, valid, task, recipe.runtime)
+        log = model.fit_forecast(train, valid, task, fit_config.runtime)
     panel = train.panel
     bare = TrainedModel(
         name=name,
         model=model,
         task=task,
-        groups=recipe.groups,
+        groups=fit_config.groups,
         features=train.table.names,
         metrics=panel.metrics,
         step=panel.step,
@@ -220,7 +221,7 @@ def fit_uncalibrated(
     return bare, log
 
 
-def score_validation(trained: TrainedModel, fold: FoldSamples) -> float:
+def score_validation(trained: TrainedModel, fold: FoldDataset) -> float:
     """Return the figure of :func:`primary_metric` on the validation rows, before calibration.
 
     A calibration learned on these rows would flatter a forecast. Their use for early stopping
@@ -238,21 +239,24 @@ def score_validation(trained: TrainedModel, fold: FoldSamples) -> float:
     return float(np.mean(losses))
 
 
-def _calibrate(bare: TrainedModel, valid: Samples, recipe: Recipe, *, adjust: bool) -> TrainedModel:
+def _calibrate(
+    bare: TrainedModel, valid: Dataset, fit_config: FitConfig, *, adjust: bool
+) -> TrainedModel:
     """Return the model with what the validation fold teaches."""
-    if isinstance(recipe.task, ForecastTask):
+    if isinstance(fit_config.task, ForecastTask):
         if not adjust:
             return bare
         return replace(
-            bare, calibrator=QuantileCalibrator(recipe.task.quantiles).fit(bare.raw(valid), valid.y)
+            bare,
+            calibrator=QuantileCalibrator(fit_config.task.quantiles).fit(bare.raw(valid), valid.y),
         )
     raw = bare.raw(valid)
-    calibrator: Calibrator = recipe.evaluation.calibrate(raw, valid.y)
-    threshold = recipe.evaluation.choose_threshold(valid.y, calibrator.predict(raw))
+    calibrator: Calibrator = fit_config.evaluation.calibrate(raw, valid.y)
+    threshold = fit_config.evaluation.choose_threshold(valid.y, calibrator.predict(raw))
     return replace(bare, calibrator=calibrator, threshold=threshold)
 
 
-def newer_rows(samples: Samples, moments: Sequence[np.datetime64]) -> Samples:
+def newer_rows(samples: Dataset, moments: Sequence[np.datetime64]) -> Dataset:
     """Return the rows later than every moment: newer than all that a model was fitted on."""
     return samples.select(samples.timestamps > max(moments))
 

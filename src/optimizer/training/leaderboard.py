@@ -90,7 +90,7 @@ def grid_rows(
     Parameters
     ----------
     jobs : sequence of tuple
-        In the order of the rows: what is particular about the job, its record, and its difference
+        In the order of the rows: what sets the job apart, its record, and its difference
         to the first one on the test fold.
     """
     metric = str(jobs[0][1]["metric"])
@@ -114,7 +114,7 @@ def grid_rows(
     return head, rows
 
 
-def particular(jobs: Sequence[Sequence[str]]) -> list[str]:
+def distinguishing_overrides(jobs: Sequence[Sequence[str]]) -> list[str]:
     """Return what each job's overrides have that not all others have."""
     shared = set(jobs[0]).intersection(*map(set, jobs[1:])) if jobs else set()
     return [" ".join(one for one in job if one not in shared) for job in jobs]

@@ -19,7 +19,8 @@ from optimizer.evaluation.plots.training import plot_importance, plot_training
 from optimizer.evaluation.settings import Evaluation
 from optimizer.models.base import Explainable, TrainingLog
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 from optimizer.training.comparison import Comparison
 from optimizer.training.predictor import TrainedModel
 
@@ -31,7 +32,7 @@ def save_plots(
     trained: TrainedModel,
     log: TrainingLog,
     comparison: Comparison,
-    test: Samples,
+    test: Dataset,
     labels: Labels,
     settings: Evaluation,
     directory: Path,
@@ -46,7 +47,7 @@ def save_plots(
         Of its fit.
     comparison : Comparison
         Predictions of the model and the baselines on the test rows.
-    test : Samples
+    test : Dataset
         These rows.
     labels : Labels
         Gives the moments at which events begin.
@@ -71,7 +72,7 @@ def save_plots(
 
 
 def _event_figures(
-    comparison: Comparison, test: Samples, task: EventTask, labels: Labels, settings: Evaluation
+    comparison: Comparison, test: Dataset, task: EventTask, labels: Labels, settings: Evaluation
 ) -> Iterator[tuple[str, Figure]]:
     name = next(iter(comparison.predictions))
     step = test.panel.step

@@ -19,7 +19,8 @@ from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import compute_features
 from optimizer.features.table import FeatureTable
 from optimizer.models.base import EventClassifier, Forecaster
-from optimizer.targets.dataset import EventTask, Samples, Task
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, Task
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class TrainedModel:
     threshold: float | None
     fitted_until: np.datetime64
 
-    def raw(self, samples: Samples) -> FloatArray:
+    def raw(self, samples: Dataset) -> FloatArray:
         """Return predictions before calibration, shapes as in :meth:`predict`."""
         if isinstance(self.task, EventTask):
             assert isinstance(self.model, EventClassifier)  # noqa: S101 - the task decides
@@ -69,7 +70,7 @@ class TrainedModel:
         assert isinstance(self.model, Forecaster)  # noqa: S101 - the task decides
         return np.sort(self.model.predict_quantiles(samples), axis=-1)
 
-    def predict(self, samples: Samples) -> FloatArray:
+    def predict(self, samples: Dataset) -> FloatArray:
         """Return calibrated probabilities, shape ``(n,)``, or quantiles.
 
         Quantiles have shape ``(n, n_horizons, n_quantiles)``, ascending along the last axis.
@@ -153,16 +154,16 @@ def predict_newest(trained: TrainedModel, panel: Panel, table: FeatureTable) -> 
     seen = ~np.isnan(panel.metric(trained.task.metric)[table.service, table.step])
     rows = np.flatnonzero(seen)
     last = np.flatnonzero(np.diff(table.service[rows], append=-1))
-    samples = Samples(panel, table, rows[last], np.zeros(len(last), np.float32))
+    samples = Dataset(panel, table, rows[last], np.zeros(len(last), np.float32))
     return frame_predictions(samples, trained.predict(samples), trained.task)
 
 
-def frame_predictions(samples: Samples, predicted: FloatArray, task: Task) -> pd.DataFrame:
+def frame_predictions(samples: Dataset, predicted: FloatArray, task: Task) -> pd.DataFrame:
     """Return predictions as a long frame.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         The rows predicted.
     predicted : numpy.ndarray
         As :meth:`TrainedModel.predict` returns.
@@ -194,7 +195,7 @@ def frame_predictions(samples: Samples, predicted: FloatArray, task: Task) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
-def frame_truth(samples: Samples, predicted: FloatArray, task: Task) -> pd.DataFrame:
+def frame_truth(samples: Dataset, predicted: FloatArray, task: Task) -> pd.DataFrame:
     """Return predictions beside what happened, ``y_true``; rows of unknown truth are left out."""
     frame = frame_predictions(samples, predicted, task)
     truth: NDArray[np.float32] = samples.y.T.ravel()  # horizon by horizon, as the frame

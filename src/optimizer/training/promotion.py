@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import format_duration
 from optimizer.demand.usage import Usage
-from optimizer.evaluation.exceedance import Scored, score_answer
+from optimizer.evaluation.exceedance import Scored, score_surface
 from optimizer.evaluation.settings import Evaluation
 from optimizer.models.exceedance.fitted import TrainedSurface, moments
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask, Samples, Task
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, Task
 from optimizer.training.comparison import judge_models
-from optimizer.training.fit import FoldSamples, newer_rows, primary_metric
+from optimizer.training.fit import FoldDataset, newer_rows, primary_metric
 from optimizer.training.predictor import TrainedModel
 
 SURFACE_METRIC = ("log_loss", -1)
@@ -72,7 +73,7 @@ def _judge(
 def beats_champion(
     challenger: TrainedModel,
     champion: TrainedModel | TrainedSurface,
-    fold: FoldSamples,
+    fold: FoldDataset,
     labels: Labels,
     settings: Evaluation,
 ) -> Verdict:
@@ -82,7 +83,7 @@ def beats_champion(
     ----------
     challenger, champion : TrainedModel
         The two models; a surface under the same name answers another question.
-    fold : FoldSamples
+    fold : FoldDataset
         The newest fold; of its test rows only those later than anything that either model was
         fitted or calibrated on are used.
     labels : Labels
@@ -97,9 +98,9 @@ def beats_champion(
     if len(rows) == 0:
         return _nothing_newer(max(moments))
     panel, table = champion.align(rows.panel, rows.table)
-    theirs = Samples(panel, table, rows.rows, rows.y)
+    theirs = Dataset(panel, table, rows.rows, rows.y)
     predictions = {"challenger": challenger.predict(rows), "champion": champion.predict(theirs)}
-    newer = FoldSamples(fold.train, fold.valid, rows, fold.fold)
+    newer = FoldDataset(fold.train, fold.valid, rows, fold.fold)
     models = {"challenger": challenger, "champion": champion}
     figures = judge_models(models, predictions, newer, labels, settings)
     told = f"the champion on {len(rows):,} newer rows"
@@ -130,8 +131,8 @@ def surface_beats_champion(
     newer = cutoffs[moments(usage, cutoffs) >= latest]
     if len(newer) == 0:
         return _nothing_newer(latest)
-    mine = score_answer(challenger, challenger.answer(usage, newer), usage, newer)
-    theirs = score_answer(
+    mine = score_surface(challenger, challenger.answer(usage, newer), usage, newer)
+    theirs = score_surface(
         champion, champion.answer(usage, newer), usage, newer, challenger.settings.bounds
     )
     both = Scored(mine.cases, {"model": mine.shares["model"], "champion": theirs.shares["model"]})

@@ -9,8 +9,9 @@ import numpy as np
 
 from optimizer.core.durations import format_duration
 from optimizer.models.imbalance.base import count_classes
-from optimizer.targets.dataset import EventTask, Samples, Task
-from optimizer.training.fit import FoldSamples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, Task
+from optimizer.training.fit import FoldDataset
 
 Figures = Mapping[str, float]
 Row = tuple[str, ...]
@@ -55,13 +56,13 @@ def mean_figures(folds: Sequence[Figures]) -> dict[str, float]:
     }
 
 
-def describe_fold(fold: FoldSamples) -> dict[str, Any]:
+def describe_fold(fold: FoldDataset) -> dict[str, Any]:
     """Return row counts, prevalence and time range of each part."""
     parts = {"train": fold.train, "valid": fold.valid, "test": fold.test}
     return {name: _describe(part) for name, part in parts.items()}
 
 
-def _describe(part: Samples) -> dict[str, Any]:
+def _describe(part: Dataset) -> dict[str, Any]:
     record: dict[str, Any] = {
         "n_rows": len(part),
         "first": str(part.timestamps.min()),
@@ -117,7 +118,7 @@ def _format(value: float | None, form: str) -> str:
     return "-" if value is None or np.isnan(value) else format(value, form)
 
 
-def tell_difference(difference: Figures, other: str) -> str:
+def format_difference(difference: Figures, other: str) -> str:
     """Return one line: how far the model is from another one, with the interval.
 
     Of all differences the ones of the deciding figure, per horizon.
@@ -132,7 +133,7 @@ def tell_difference(difference: Figures, other: str) -> str:
     return f"against {other}: {', '.join(told)}"
 
 
-def tell_warnings(figures: Figures) -> str:
+def format_warnings(figures: Figures) -> str:
     """Return the curve of events warned in time against false alarms, as one line."""
     key = "event_recall_lead_at_"
     points = [

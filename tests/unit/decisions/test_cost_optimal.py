@@ -12,7 +12,7 @@ from optimizer.core.errors import ConfigError
 from optimizer.decisions.policies.heuristic.historical_cost import SHORTFALL
 from optimizer.decisions.policies.learned.budget_optimal import BudgetOptimal
 from optimizer.decisions.policies.learned.cost_optimal import CostOptimal, choose_levels
-from optimizer.decisions.policies.learned.oom_optimal import KillOptimal
+from optimizer.decisions.policies.learned.oom_optimal import OomOptimal
 from optimizer.decisions.policies.learned.quantile import Quantile
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.selection import boldest
@@ -76,7 +76,7 @@ def budgeted(usage: Usage) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def guarded(usage: Usage) -> np.ndarray:
-    return KillOptimal(surface=PEAKS).request(usage, CUTOFFS, LAMBDAS)
+    return OomOptimal(surface=PEAKS).request(usage, CUTOFFS, LAMBDAS)
 
 
 def random_surface(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +146,7 @@ def test_the_cheapest_request_weighs_a_kill_by_hand() -> None:
 
     # the cap is 1.05 * 80 = 84: cost 0, 0.238, 0.476 and 1; with λ = 0.3 and risk 0.3, 0.358,
     # 0.491, 1; with λ = 0.5 risk 0.5, 0.438, 0.501; λ = 1 gives 0.638 and 0.526; λ = 20 1.0
-    found = KillOptimal(surface=Given()).request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
+    found = OomOptimal(surface=Given()).request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
     np.testing.assert_allclose(found[:, 0, 0], [0.01, 20.0, 40.0, 84.0])
 
 
@@ -194,7 +194,7 @@ def test_no_request_reads_its_future(
         (CostOptimal, ROLLING, LAMBDAS, requests),
         (Quantile, ROLLING, PROMISES, promised),
         (BudgetOptimal, ROLLING, PROMISES, budgeted),
-        (KillOptimal, PEAKS, LAMBDAS, guarded),
+        (OomOptimal, PEAKS, LAMBDAS, guarded),
     ):
         other = kind(surface=surface).request(changed, CUTOFFS, knobs)
         np.testing.assert_array_equal(one[:, : index + 1], other[:, : index + 1])
@@ -288,7 +288,7 @@ def test_each_w_is_a_sweep_of_its_own(usage: Usage, requests: np.ndarray) -> Non
         (BudgetOptimal, {"memory": "often"}),
         (CostOptimal, {"ws": (0.2, 1.2)}),
         (CostOptimal, {"unmet_price": 0.0}),
-        (KillOptimal, {"lambda_": 0.0}),
+        (OomOptimal, {"lambda_": 0.0}),
         (BudgetOptimal, {"w": -0.1}),
         (Recalibration, {"prior": 0.0}),
         (Recalibration, {"limit": 0.5}),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from optimizer.decisions.backtesting.accounting import SUMS, ReplaySums
-from optimizer.decisions.backtesting.frontier import Frontier, Meeting, frontier_table
+from optimizer.decisions.backtesting.frontier import Frontier, FrontierPoint, frontier_table
 from optimizer.decisions.backtesting.significance import compare_cost, draw_services
 from optimizer.decisions.backtesting.tables import PolicyReplay, compare_groups, compare_rules
 
@@ -40,7 +40,7 @@ def replay_of(name: str, *services: list[Point]) -> PolicyReplay:
     return PolicyReplay(name, "k", ("1",), 0, False, np.empty(0, np.float32), sweep(*services))
 
 
-def read(met: Meeting) -> tuple[float, float, float]:
+def read(met: FrontierPoint) -> tuple[float, float, float]:
     return met.cost[0], 100 * met.rate[0], 100 * met.unmet[0]
 
 

@@ -12,13 +12,13 @@ from optimizer.core.errors import ConfigError
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
 from optimizer.decisions.recommendations.pricing import (
     MONEY,
-    Priced,
+    PricedRecommendations,
     join_resources,
     pack_fleet,
-    price_advice,
+    price_recommendations,
 )
-from optimizer.decisions.recommendations.recommend import SHARE, Advice
-from optimizer.decisions.recommendations.snapshot import Asked
+from optimizer.decisions.recommendations.recommend import SHARE, RecommendationSettings
+from optimizer.decisions.recommendations.snapshot import PolicyRequests
 
 NAN = np.nan
 NODE = {"name": "node", "cores": 8, "memory_gib": 32, "hour": 0.4}
@@ -26,7 +26,7 @@ PRICES = PriceCatalogue("test", "EUR", "2025-01-31", "own", 0.04, 0.005, [NODE])
 BARE = PriceCatalogue("bare", "EUR", "2025-01-31", "own", 0.04, 0.005)
 CORE, GIB = 0.04 * 730, 0.005 * 730
 """A month of a core is 29.2, of a GiB 3.65."""
-WHOLE = Advice(reserve=0.0)
+WHOLE = RecommendationSettings(reserve=0.0)
 
 
 def rows_of(
@@ -52,18 +52,18 @@ def rows_of(
     )
 
 
-def asked_of(past: object, days: list[int]) -> Asked:
+def asked_of(past: object, days: list[int]) -> PolicyRequests:
     """Return what money needs of it: requests of the past and their days."""
     requests, hold, nothing = np.asarray(past, dtype=np.float32), pd.Timedelta("6h"), pd.DataFrame()
     none = pd.Timedelta(0)
-    return Asked(None, requests, np.asarray(days), hold, none, nothing, nothing)  # type: ignore[arg-type]
+    return PolicyRequests(None, requests, np.asarray(days), hold, none, nothing, nothing)  # type: ignore[arg-type]
 
 
 def price(
     frames: list[pd.DataFrame], pasts: list[object], days: list[int], prices: Any = PRICES
-) -> Priced:
+) -> PricedRecommendations:
     asked = {f["resource"][0]: asked_of(p, days) for f, p in zip(frames, pasts, strict=True)}
-    return price_advice(pd.concat(frames, ignore_index=True), asked, prices, WHOLE, 0)
+    return price_recommendations(pd.concat(frames, ignore_index=True), asked, prices, WHOLE, 0)
 
 
 def test_savings_by_hand() -> None:
@@ -135,7 +135,7 @@ def test_clusters_are_packed_one_by_one() -> None:
 
 
 def test_reserve_is_kept_from_the_nodes() -> None:
-    found, _ = pack_fleet(fleet_frame(), PRICES, Advice(reserve=0.06))
+    found, _ = pack_fleet(fleet_frame(), PRICES, RecommendationSettings(reserve=0.06))
     # 7.52 cores a node hold one service of 4, or three of 2: 3 + 1 before, 1 + 1 after
     assert (found["nodes_before"], found["nodes_after"]) == (4.0, 2.0)
 
@@ -162,11 +162,13 @@ def test_instance_is_the_cheapest_or_the_one_that_is_named() -> None:
     cheapest, node = pack_fleet(fleet_frame(), both, WHOLE)
     assert cheapest["nodes_before"] == 3.0
     assert "dear" not in node
-    chosen, named = pack_fleet(fleet_frame(), both, Advice(reserve=0.0, instance="dear"))
+    chosen, named = pack_fleet(
+        fleet_frame(), both, RecommendationSettings(reserve=0.0, instance="dear")
+    )
     assert named == ("dear", "dear")
     assert (chosen["nodes_before"], chosen["nodes_after"]) == (4.0, 3.0)
     with pytest.raises(ConfigError, match=r"prices\.instances: got 'huge'"):
-        pack_fleet(fleet_frame(), both, Advice(instance="huge"))
+        pack_fleet(fleet_frame(), both, RecommendationSettings(instance="huge"))
 
 
 def test_fleet_has_the_figures_of_nodes_too() -> None:

@@ -11,27 +11,27 @@ import pytest
 from usages import usage_from
 
 from optimizer.core.errors import ConfigError
-from optimizer.decisions.recommendations.reasons import SENTENCES, tell_reasons
+from optimizer.decisions.recommendations.reasons import SENTENCES, format_reasons
 from optimizer.decisions.recommendations.recommend import (
     BANDS,
     VERDICTS,
-    Advice,
-    ResourceCase,
-    advise,
+    RecommendationInputs,
+    RecommendationSettings,
+    recommend_resource,
 )
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 NAN = np.nan
 DAY, STEPS = 24, 14 * 24
-QUARTER = Advice(deadband=0.25, idle_below=0.25)
+QUARTER = RecommendationSettings(deadband=0.25, idle_below=0.25)
 """Shares that binary fractions hold exactly, so that an edge is an edge."""
 
 
-def outlook_of(n_services: int) -> Outlook:
+def outlook_of(n_services: int) -> PredictiveDistribution:
     """Return the same outlook for all: steps above 4, 8, 16 cores are 10 %, 2 % and none."""
     levels, steps, peaks = [0, 4, 8, 16], [1, 0.1, 0.02, 0], [1, 0.95, 0.5, 0.05]
     wide = [np.tile(np.float32(row), (1, n_services, 1)) for row in (levels, steps, peaks)]
-    return Outlook(*wide)
+    return PredictiveDistribution(*wide)
 
 
 def case_of(
@@ -42,13 +42,13 @@ def case_of(
     asked: object = None,
     known: object = True,
     resource: str = "cpu",
-) -> ResourceCase:
+) -> RecommendationInputs:
     """Return hourly usage of two weeks, constant unless given, and what was asked for."""
     wanted = np.atleast_1d(np.asarray(target, dtype=np.float32))
     number = len(wanted)
     used = np.asarray(values, dtype=np.float32)
     used = used if used.ndim == 2 else np.broadcast_to(used[..., None], (number, STEPS))
-    return ResourceCase(
+    return RecommendationInputs(
         usage=usage_from(used, capacity, resource=resource),
         clusters=("east",) * number,
         capacity_known=np.broadcast_to(np.asarray(known), number),
@@ -68,8 +68,8 @@ def with_steps(value: float, *steps: int, base: float = 4.0) -> np.ndarray:
     return values
 
 
-def row_of(case: ResourceCase, settings: Advice = QUARTER) -> pd.Series:
-    frame = advise(case, settings)
+def row_of(case: RecommendationInputs, settings: RecommendationSettings = QUARTER) -> pd.Series:
+    frame = recommend_resource(case, settings)
     assert len(frame) == 1
     return frame.iloc[0]
 
@@ -120,7 +120,7 @@ def test_idleness_looks_at_the_last_week() -> None:
 def test_service_without_a_step_in_the_last_week_is_not_called_idle() -> None:
     values = np.full((1, STEPS), 0.1)
     values[0, -7 * DAY :] = NAN
-    patient = Advice(stale_after="10d", deadband=0.25)
+    patient = RecommendationSettings(stale_after="10d", deadband=0.25)
     row = row_of(case_of(4.0, values), patient)
     assert row["reason_code"] == "too_large"
     assert row["confidence"] == 0.5
@@ -193,7 +193,7 @@ def test_first_reason_that_holds_is_told() -> None:
 
 
 def test_risk_and_bounds_are_those_of_the_target_that_is_told() -> None:
-    frame = advise(case_of([4.0, 12.0, 8.5]), QUARTER)
+    frame = recommend_resource(case_of([4.0, 12.0, 8.5]), QUARTER)
     # 10 % above 4; 12 is halfway from 8 (2 %) to 16 (none): 1 %; 8.5 is kept at 8: 2 %
     assert frame["exceedance"].tolist() == pytest.approx([0.1, 0.01, 0.02])
     # 4 at the last band; 1 % is a third of the way from 0.5 % (2) to 2 % (3)
@@ -226,12 +226,12 @@ def test_who_is_not_judged_is_not_graded() -> None:
 
 def test_a_standing_target_is_the_highest_of_the_week() -> None:
     case = replace(case_of([4.0, 4.0, 8.0]), standing=np.array([6.0, 3.0, 9.0], np.float32))
-    found = advise(case, QUARTER)["standing_target"]
+    found = recommend_resource(case, QUARTER)["standing_target"]
     assert found.tolist() == [6.0, 4.0, 8.0]  # the third is kept
 
 
 def test_frame_is_as_promised() -> None:
-    frame = advise(case_of([4.0, 8.0], resource="memory"), QUARTER)
+    frame = recommend_resource(case_of([4.0, 8.0], resource="memory"), QUARTER)
     assert list(frame) == [
         *("service_id", "cluster_id", "resource", "unit", "current", "target"),
         *("standing_target", "lower_bound", "upper_bound", "action", "finding", "exceedance"),
@@ -246,7 +246,7 @@ def test_frame_is_as_promised() -> None:
 
 
 def test_confidence_of_a_young_fleet_is_low() -> None:
-    frame = advise(case_of(8.0, np.full((1, 7 * DAY), 4.0)), QUARTER)
+    frame = recommend_resource(case_of(8.0, np.full((1, 7 * DAY), 4.0)), QUARTER)
     assert frame["confidence"].tolist() == [0.5]  # 7 of 14 days
 
 
@@ -266,19 +266,22 @@ def test_confidence_of_a_young_fleet_is_low() -> None:
     ],
 )
 def test_grades_at_and_between_the_bands(exceedance: float, risk: float) -> None:
-    found = Advice().grade(np.array([exceedance], dtype=np.float64))
+    found = RecommendationSettings().grade(np.array([exceedance], dtype=np.float64))
     np.testing.assert_allclose(found, [risk], rtol=1e-6)
 
 
 def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
     usage = usage_from(np.ones(100))
     # 2 d are 48 steps: 8 intervals of 6
-    two = Advice(history="2d").cutoffs(usage, 6)
+    two = RecommendationSettings(history="2d").cutoffs(usage, 6)
     assert two.tolist() == [52, 58, 64, 70, 76, 82, 88, 94, 100]
     # 28 d are more than there is: 99 // 30 = 3, and the first cutoff has 10 steps before it
-    assert Advice().cutoffs(usage, 30).tolist() == [10, 40, 70, 100]
-    assert Advice().cutoffs(usage_from(np.ones(12)), 6).tolist() == [6, 12]  # 0 has no past
-    assert Advice().cutoffs(usage_from(np.ones(3)), 6).tolist() == [3]
+    assert RecommendationSettings().cutoffs(usage, 30).tolist() == [10, 40, 70, 100]
+    assert RecommendationSettings().cutoffs(usage_from(np.ones(12)), 6).tolist() == [
+        6,
+        12,
+    ]  # 0 has no past
+    assert RecommendationSettings().cutoffs(usage_from(np.ones(3)), 6).tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_cutoffs_reach_back_from_now_in_whole_intervals() -> None:
         (case_of(8.5), "CPU fits in 8 cores: 2 % of the steps are expected above."),
     ],
 )
-def test_sentences(case: ResourceCase, told: str) -> None:
+def test_sentences(case: RecommendationInputs, told: str) -> None:
     assert row_of(case)["reason"] == told
 
 
@@ -333,7 +336,7 @@ def test_sentences(case: ResourceCase, told: str) -> None:
 def test_shares_are_told_in_words(share: float, told: str) -> None:
     one = np.array([8.0])
     codes = np.array(["fits"])
-    found = tell_reasons(codes, usage_from(np.ones(2)), one, one, np.array([share]), "1d")
+    found = format_reasons(codes, usage_from(np.ones(2)), one, one, np.array([share]), "1d")
     assert found == [f"CPU fits in 8 cores: {told} of the steps are expected above."]
 
 
@@ -357,7 +360,7 @@ def test_shares_are_told_in_words(share: float, told: str) -> None:
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Advice(**settings)
+        RecommendationSettings(**settings)
     assert caught.value.offender == key
 
 
@@ -365,5 +368,5 @@ def test_yaml_gives_the_defaults() -> None:
     from optimizer.core.config import load_config
 
     node = {key: value for key, value in load_config([]).recommend.items() if key != "_target_"}
-    assert Advice(**node) == Advice(risk_bands=node["risk_bands"])
+    assert RecommendationSettings(**node) == RecommendationSettings(risk_bands=node["risk_bands"])
     assert tuple(node["risk_bands"]) == BANDS

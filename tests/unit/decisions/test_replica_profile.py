@@ -12,7 +12,7 @@ from usages import usage_from
 
 from optimizer.core.errors import ConfigError
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
-from optimizer.decisions.recommendations.recommend import SHARE, Advice
+from optimizer.decisions.recommendations.recommend import SHARE, RecommendationSettings
 from optimizer.decisions.recommendations.replica_profile import hourly_load, split_services
 
 NAN = np.nan
@@ -40,7 +40,7 @@ def load_frame() -> np.ndarray:
     return values
 
 
-OUT = Advice(scale_out="^svc-000$")
+OUT = RecommendationSettings(scale_out="^svc-000$")
 
 
 def test_replicas_by_hand() -> None:
@@ -60,7 +60,7 @@ def test_replicas_by_hand() -> None:
 
 
 def test_cpu_alone_is_split_by_cpu() -> None:
-    settings = Advice(scale_out="svc", replica_step=2.0)
+    settings = RecommendationSettings(scale_out="svc", replica_step=2.0)
     found = split_services(split_frame().iloc[:2], usage_from(load_frame()), PRICES, settings)
     # 3 cores, typically 1, by steps of 2: two of 2. 5 cores: three of 2 cost 6, two of 4 cost 8.
     assert found.frame["replicas"].tolist() == [2, 3]
@@ -81,13 +81,17 @@ def test_service_of_unknown_capacity_is_not_split(unknown: list[bool]) -> None:
 def test_memory_alone_says_nothing_of_replicas() -> None:
     frame = split_frame()
     frame.loc[frame["resource"] == "cpu", "unit"] = SHARE
-    found = split_services(frame, usage_from(load_frame()), PRICES, Advice(scale_out="svc"))
+    found = split_services(
+        frame, usage_from(load_frame()), PRICES, RecommendationSettings(scale_out="svc")
+    )
     assert found.frame["replicas"].tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("pattern", [None, "^web"])
 def test_no_service_scales_out_unless_its_id_matches(pattern: str | None) -> None:
-    found = split_services(split_frame(), usage_from(load_frame()), None, Advice(scale_out=pattern))
+    found = split_services(
+        split_frame(), usage_from(load_frame()), None, RecommendationSettings(scale_out=pattern)
+    )
     assert found.services == ()
     assert found.hourly.shape == (0, 24, 2)
     assert found.frame["replicas"].tolist() == [0] * 4
@@ -96,7 +100,12 @@ def test_no_service_scales_out_unless_its_id_matches(pattern: str | None) -> Non
 
 def test_pattern_that_is_none_and_missing_prices_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"recommend\.scale_out: got '\(web'"):
-        split_services(split_frame(), usage_from(load_frame()), PRICES, Advice(scale_out="(web"))
+        split_services(
+            split_frame(),
+            usage_from(load_frame()),
+            PRICES,
+            RecommendationSettings(scale_out="(web"),
+        )
     with pytest.raises(ConfigError, match=r"recommend\.scale_out matches 1 services.*prices=aws"):
         split_services(split_frame(), usage_from(load_frame()), None, OUT)
 

@@ -14,7 +14,7 @@ from optimizer.decisions.backtesting.replay import Replay
 from optimizer.decisions.backtesting.request_table import frame_requests, write_requests
 from optimizer.decisions.backtesting.tables import PolicyReplay, replay_named
 from optimizer.demand.usage import Usage
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 COLUMNS = [
     *("policy", "knob", "service_id", "cutoff", "valid_until", "resource", "target"),
@@ -27,13 +27,13 @@ def usage_of_two() -> Usage:
     return usage_from(np.ones((2, 24)))
 
 
-def outlook_of_two() -> Outlook:
+def outlook_of_two() -> PredictiveDistribution:
     """Return levels of 0, 4 and 8 times cutoff 1, 2, 3; nothing is known of the second's first."""
     scale = np.array([1.0, 2.0, 3.0], dtype=np.float32)[:, None, None]
     levels = np.tile(np.float32([0, 4, 8]), (3, 2, 1)) * scale
     steps, peaks = (np.tile(np.float32(row), (3, 2, 1)) for row in ([1, 0.2, 0], [1, 0.95, 0.05]))
     steps[0, 1], peaks[0, 1] = np.nan, np.nan
-    return Outlook(levels, steps, peaks)
+    return PredictiveDistribution(levels, steps, peaks)
 
 
 def replayed(name: str, knobs: tuple[str, ...], requests: object) -> PolicyReplay:
@@ -129,7 +129,7 @@ def test_pair_of_knobs_is_told_as_one_text() -> None:
     cutoffs = replay.cutoffs(usage)
     assert cutoffs.tolist() == [36, 42]
     levels = np.tile(np.float32([0, 4]), (2, 2, 1))
-    outlook = Outlook(levels, 1 - levels / 4, 1 - levels / 4)
+    outlook = PredictiveDistribution(levels, 1 - levels / 4, 1 - levels / 4)
     (frame,) = frame_requests(found, usage, cutoffs, outlook)
     told = frame.groupby("knob", observed=True)["target"].unique().map(list).to_dict()
     assert told == {

@@ -14,18 +14,18 @@ from optimizer.core.errors import ConfigError, InsufficientHistoryError
 from optimizer.decisions.policies.heuristic.krr import Krr
 from optimizer.decisions.policies.heuristic.static import Static
 from optimizer.decisions.policies.learned.cost_optimal import CostOptimal
-from optimizer.decisions.simulation.closed_loop import FeedbackResult, simulate_feedback
-from optimizer.decisions.simulation.plots import plot_feedback
-from optimizer.decisions.simulation.serving import HorizontalAutoscaler, Served, Serving
+from optimizer.decisions.simulation.closed_loop import SimulationResult, simulate_rounds
+from optimizer.decisions.simulation.plots import plot_simulation
+from optimizer.decisions.simulation.serving import HorizontalAutoscaler, Serving, ServingResult
 from optimizer.demand.censoring import (
     Censoring,
     censor,
     clipped_services,
     clipped_share,
+    format_clipped,
     mean_excess,
     spread,
     survivors,
-    tell_clipped,
     touching,
     uncensor,
 )
@@ -48,7 +48,7 @@ def waves(n_services: int = 24, days: int = 7, seed: int = 0) -> Usage:
     return usage_from(values, 4.0 * level[:, 0])
 
 
-def run(serving: Serving, demand: object, limits: object) -> Served:
+def run(serving: Serving, demand: object, limits: object) -> ServingResult:
     """Serve hourly demand of one service under limits per replica."""
     values = np.atleast_2d(np.asarray(demand, dtype=np.float32))
     limit = np.broadcast_to(np.asarray(limits, dtype=np.float64), values.shape)
@@ -184,9 +184,9 @@ def test_clipped_services_are_named_worst_first() -> None:
     np.testing.assert_allclose(clipped_share(usage, [[10.0]]), [0.1, 0.05, 0.5])
     names = clipped_services(usage, [[10.0]])
     assert names == ("svc-002", "svc-000")  # 5 % is not above 5 %
-    told = tell_clipped(names, shown=1)
+    told = format_clipped(names, shown=1)
     assert told.startswith("usage clipped at the limit: svc-002 and 1 more;")
-    assert tell_clipped(()) == ""
+    assert format_clipped(()) == ""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_serving_in_two_parts_is_serving_at_once() -> None:
     np.testing.assert_array_equal(whole.replicas[:, 37:], second.replicas)
 
 
-# Feedback
+# SimulationSettings
 
 
 def test_figures_of_a_round_are_those_of_its_demand() -> None:
@@ -276,7 +276,7 @@ def test_figures_of_a_round_are_those_of_its_demand() -> None:
     demand = usage_from(
         [[1.0, 1.0, 3.0, 1.0, 1.0, 1.0], [1.0, 1.0, 4.0, 5.0, NAN, 1.0]], [2.0, 4.0]
     )
-    rounds = simulate_feedback(demand, Static(), rounds=2, every="2h", window="2h").rounds
+    rounds = simulate_rounds(demand, Static(), rounds=2, every="2h", window="2h").rounds
     assert rounds["round"].tolist() == [1, 2]
     assert rounds["request"].tolist() == [6.0, 6.0]
     np.testing.assert_array_equal(rounds["change"], [NAN, 0.0])
@@ -292,18 +292,18 @@ def test_request_is_the_limit_of_the_next_round() -> None:
     demand = usage_from([1.0] * 7 + [3.0, 4.0, 5.0], 10.0)
     policy = Krr(percentile=1.0, window="8h", least_history="1h")
     options = {"rounds": 2, "every": "1h", "window": "8h"}
-    found = simulate_feedback(demand, policy, **options)
+    found = simulate_rounds(demand, policy, **options)
     assert found.requests[:, 0, 0].tolist() == [3.0, 3.0]
     assert found.rounds["unmet_share"].tolist() == [0.25, pytest.approx(0.4)]
     assert found.clipped == ("svc-000",)
     # Treated, the clipped step lies above its limit of 3 by the least mean excess, 5 % of it.
-    treated = simulate_feedback(demand, policy, censoring=Censoring(), **options)
+    treated = simulate_rounds(demand, policy, censoring=Censoring(), **options)
     quantile = spread(demand)[0, 8]
     assert quantile > 1 / 7  # how often 3 was used freely: it was not just touched
     expected = 3.0 - 0.15 * log(1.0 - quantile)
     np.testing.assert_allclose(treated.requests[:, 0, 0], [3.0, expected], rtol=1e-6)
     # Half the way there.
-    damped = simulate_feedback(demand, policy, censoring=Censoring(), step=0.5, **options)
+    damped = simulate_rounds(demand, policy, censoring=Censoring(), step=0.5, **options)
     np.testing.assert_allclose(damped.requests[1, 0, 0], 0.5 * (3.0 + expected), rtol=1e-6)
 
 
@@ -314,8 +314,8 @@ def test_growing_demand_is_followed_although_the_limit_hides_it() -> None:
     demand = replace(demand, values=demand.values * growth)
     options = {"rounds": 56, "every": "12h", "window": "7d"}
     policy = Krr(percentile=1.0, window="7d")
-    naive = simulate_feedback(demand, policy, **options).rounds["request"]
-    treated = simulate_feedback(demand, policy, censoring=Censoring(), **options).rounds["request"]
+    naive = simulate_rounds(demand, policy, **options).rounds["request"]
+    treated = simulate_rounds(demand, policy, censoring=Censoring(), **options).rounds["request"]
     assert naive.iloc[-1] <= naive.iloc[0]
     assert treated.iloc[-1] > 1.5 * treated.iloc[0]
 
@@ -328,7 +328,7 @@ def test_limit_per_replica_times_replicas_is_what_is_in_force(sizes: str, repeat
     demand = usage_from(np.full(12, 8.0), 40.0)
     scaler = HorizontalAutoscaler(target=0.5, least=2, most=4, sizes=sizes)
     policy = Krr(percentile=1.0, window="2h", least_history="1h")
-    found = simulate_feedback(
+    found = simulate_rounds(
         demand, policy, rounds=2, every="4h", window="4h", repeat=repeat, serving=Serving(scaler)
     )
     assert found.requests[0, 0, 0] == (8.0 if sizes == "service" else 4.0)
@@ -353,10 +353,10 @@ def test_demand_of_a_round_never_changes_requests_up_to_it(number: int) -> None:
         "censoring": Censoring(), "capacity": "limit",
     }  # fmt: skip
     demand = waves(6, days=10)
-    before = simulate_feedback(demand, NAIVE, **options)
+    before = simulate_rounds(demand, NAIVE, **options)
     # Round n (from 0) begins n * 12 steps into the last 6 * 12.
     first = demand.n_steps - 72 + 12 * number
-    after = simulate_feedback(disturbed(demand, first), NAIVE, **options)
+    after = simulate_rounds(disturbed(demand, first), NAIVE, **options)
     np.testing.assert_array_equal(before.requests[: number + 1], after.requests[: number + 1])
     if number < 5:
         assert not np.array_equal(before.requests[number + 1 :], after.requests[number + 1 :])
@@ -364,20 +364,20 @@ def test_demand_of_a_round_never_changes_requests_up_to_it(number: int) -> None:
 
 def test_more_rounds_never_change_the_earlier_ones() -> None:
     options = {"every": "12h", "window": "4d", "repeat": True, "censoring": Censoring()}
-    few = simulate_feedback(waves(6), NAIVE, rounds=3, **options)
-    more = simulate_feedback(waves(6), NAIVE, rounds=6, **options)
+    few = simulate_rounds(waves(6), NAIVE, rounds=3, **options)
+    more = simulate_rounds(waves(6), NAIVE, rounds=6, **options)
     np.testing.assert_array_equal(few.requests, more.requests[:3])
 
 
 def test_naive_percentile_spirals_down_and_treated_one_settles() -> None:
     options = {"rounds": 12, "every": "6h", "window": "7d", "repeat": True}
-    naive = simulate_feedback(waves(), NAIVE, **options)
+    naive = simulate_rounds(waves(), NAIVE, **options)
     request, missed = naive.rounds["request"], naive.rounds["violation_rate"]
     assert (request.diff().dropna() < 0).all()
     assert request.iloc[-1] < 0.85 * request.iloc[0]
     assert missed.iloc[-1] > 2 * missed.iloc[0]
     assert len(naive.clipped) == 24
-    treated = simulate_feedback(waves(), NAIVE, censoring=Censoring(), **options)
+    treated = simulate_rounds(waves(), NAIVE, censoring=Censoring(), **options)
     settled = treated.settled()
     assert settled is not None
     assert settled <= 10
@@ -388,8 +388,8 @@ def test_rolling_on_the_naive_percentile_falls_as_well() -> None:
     # Each round has its own demand: five rounds of a day at the start against five at the end.
     options = {"rounds": 80, "every": "6h", "window": "7d"}
     demand = waves(days=28)
-    naive = simulate_feedback(demand, NAIVE, **options).rounds["request"]
-    treated = simulate_feedback(demand, NAIVE, censoring=Censoring(), **options).rounds["request"]
+    naive = simulate_rounds(demand, NAIVE, **options).rounds["request"]
+    treated = simulate_rounds(demand, NAIVE, censoring=Censoring(), **options).rounds["request"]
     assert naive.iloc[-20:].mean() < 0.85 * naive.iloc[:4].mean()
     assert treated.iloc[-20:].mean() > 0.95 * treated.iloc[:4].mean()
 
@@ -403,7 +403,7 @@ def test_cost_optimal_settles_by_round_ten() -> None:
         refit="14d", calibration="1h", levels=24, surface=surface, recalibration=None
     )
     demand = waves(20)
-    found = simulate_feedback(
+    found = simulate_rounds(
         demand, CostOptimal(5.0, 0.2, rolling), rounds=10, every="12h", window="7d",
         repeat=True, censoring=Censoring(), step=0.5,
     )  # fmt: skip
@@ -415,9 +415,9 @@ def test_cost_optimal_settles_by_round_ten() -> None:
 
 
 def test_settled_is_the_round_after_the_last_large_change() -> None:
-    def result(*changes: float) -> FeedbackResult:
+    def result(*changes: float) -> SimulationResult:
         table = pd.DataFrame({"change": [NAN, *changes]})
-        return FeedbackResult("cpu", table, np.zeros((len(table), 1, 1), dtype=np.float32), ())
+        return SimulationResult("cpu", table, np.zeros((len(table), 1, 1), dtype=np.float32), ())
 
     assert result(-0.2, 0.02, 0.004, -0.003).settled() == 4
     assert result(0.001, 0.0).settled() == 2
@@ -434,13 +434,13 @@ def test_impossible_simulations_are_told() -> None:
         ({"step": 0.0}, "feedback.step"),
     ):
         with pytest.raises(ConfigError, match=offender):
-            simulate_feedback(demand, Static(), **wrong)
+            simulate_rounds(demand, Static(), **wrong)
     with pytest.raises(ConfigError, match=r"feedback\.carried"):
-        simulate_feedback(replace(demand, resource=MEMORY), Static(), serving=Serving(carried=0.5))
+        simulate_rounds(replace(demand, resource=MEMORY), Static(), serving=Serving(carried=0.5))
     with pytest.raises(InsufficientHistoryError, match="at least 73h"):
-        simulate_feedback(demand, Static(), rounds=3)
+        simulate_rounds(demand, Static(), rounds=3)
     with pytest.raises(InsufficientHistoryError, match="7d"):
-        simulate_feedback(demand, Static(), window="7d", repeat=True)
+        simulate_rounds(demand, Static(), window="7d", repeat=True)
     for wrong in ({"target": 0.0}, {"least": 0}, {"least": 3, "most": 2}, {"sizes": "pod"}):
         with pytest.raises(ConfigError, match="autoscaler"):
             HorizontalAutoscaler(**wrong)
@@ -448,9 +448,9 @@ def test_impossible_simulations_are_told() -> None:
 
 def test_plot_draws_every_policy_from_one_hundred_percent() -> None:
     options = {"rounds": 4, "every": "24h", "window": "7d", "repeat": True}
-    naive = simulate_feedback(waves(4), NAIVE, **options)
-    static = simulate_feedback(waves(4), Static(), **options)
-    upper, lower = plot_feedback({"krr": naive, "static": static}).axes
+    naive = simulate_rounds(waves(4), NAIVE, **options)
+    static = simulate_rounds(waves(4), Static(), **options)
+    upper, lower = plot_simulation({"krr": naive, "static": static}).axes
     lines = {line.get_label(): line for line in upper.lines if len(line.get_xdata()) == 4}
     assert set(lines) == {"krr", "static"}
     assert lines["static"].get_ydata().tolist() == [100.0] * 4
@@ -459,4 +459,4 @@ def test_plot_draws_every_policy_from_one_hundred_percent() -> None:
         100 * naive.rounds["request"].iloc[-1] / naive.rounds["request"].iloc[0],
     )
     assert lower.get_xlabel() == "Round"
-    assert len(plot_feedback({"krr": naive}, {"krr": naive}).axes[0].lines) == 3
+    assert len(plot_simulation({"krr": naive}, {"krr": naive}).axes[0].lines) == 3

@@ -16,11 +16,15 @@ from optimizer.decisions.backtesting.replay import Replay
 from optimizer.decisions.policies.heuristic.max_margin import MaxMargin
 from optimizer.decisions.policies.learned.cost_optimal import CostOptimal
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.decisions.recommendations.recommend import Advice, advise
-from optimizer.decisions.recommendations.snapshot import Asked, ask_policy, newest_clusters
+from optimizer.decisions.recommendations.recommend import RecommendationSettings, recommend_resource
+from optimizer.decisions.recommendations.snapshot import (
+    PolicyRequests,
+    evaluate_policy,
+    newest_clusters,
+)
 from optimizer.demand.from_panel import usage_of
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.fitted import TrainedSurface, collect_lessons, fit_surface
+from optimizer.models.exceedance.fitted import TrainedSurface, build_intervals, fit_surface
 from optimizer.models.exceedance.rolling import RollingSurface
 
 NAN = np.nan
@@ -28,7 +32,7 @@ DAYS, HELD, STOP = 20, 6, 12 * 24
 PINNED, LATE, YOUNG, UNKNOWN, FREE = 0, 1, 2, 4, (3, 5, 6, 7)
 ONCE = 3
 SETTINGS = RollingSurface(surface={"rounds": 20, "min_child_samples": 20, "num_leaves": 7}, seed=3)
-WEEK = Advice(history="7d")
+WEEK = RecommendationSettings(history="7d")
 PATIENT = replace(WEEK, clipped_above=1.0)
 """Settings by which nobody is clipped."""
 
@@ -69,15 +73,15 @@ def usage(panel: Panel) -> Usage:
 
 @pytest.fixture(scope="module")
 def trained(usage: Usage) -> TrainedSurface:
-    return fit_surface(collect_lessons(usage, SETTINGS, STOP), SETTINGS)
+    return fit_surface(build_intervals(usage, SETTINGS, STOP), SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def asked(panel: Panel, trained: TrainedSurface) -> Asked:
-    return ask_policy(CostOptimal(5.0, 0.2), trained, panel, WEEK, Replay())
+def asked(panel: Panel, trained: TrainedSurface) -> PolicyRequests:
+    return evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, WEEK, Replay())
 
 
-def test_newest_of_the_past_is_what_is_asked_for_now(asked: Asked) -> None:
+def test_newest_of_the_past_is_what_is_asked_for_now(asked: PolicyRequests) -> None:
     # a week of 6 h: 28 intervals ago, and now
     assert asked.past.shape == (29, 8)
     assert asked.past.dtype == np.float32
@@ -85,14 +89,16 @@ def test_newest_of_the_past_is_what_is_asked_for_now(asked: Asked) -> None:
     assert asked.hold == pd.Timedelta("6h")
 
 
-def test_days_ascend_to_today(asked: Asked, usage: Usage) -> None:
+def test_days_ascend_to_today(asked: PolicyRequests, usage: Usage) -> None:
     # the clock ends at midnight of 2024-01-21, at which the 21st begins: 19743 days since 1970;
     # the cutoffs of a week before are those of four a day from the 14th on
     assert usage.timestamps[-1] == np.datetime64("2024-01-21T00:00")
     assert asked.days.tolist() == [*np.repeat(np.arange(19736, 19743), 4).tolist(), 19743]
 
 
-def test_requests_are_within_floor_and_cap_and_never_unknown(asked: Asked, usage: Usage) -> None:
+def test_requests_are_within_floor_and_cap_and_never_unknown(
+    asked: PolicyRequests, usage: Usage
+) -> None:
     assert not np.isnan(asked.past).any()
     assert (asked.past >= 0.01).all()
     free = list(FREE)
@@ -105,7 +111,7 @@ def test_requests_are_within_floor_and_cap_and_never_unknown(asked: Asked, usage
     assert not late[-1]
 
 
-def test_case_has_what_is_known_of_every_service(asked: Asked, usage: Usage) -> None:
+def test_case_has_what_is_known_of_every_service(asked: PolicyRequests, usage: Usage) -> None:
     case = asked.case
     np.testing.assert_array_equal(case.usage.values, usage.values)
     assert case.clusters == ("east", "west", *["east"] * 6)
@@ -121,10 +127,10 @@ def test_case_has_what_is_known_of_every_service(asked: Asked, usage: Usage) -> 
 def test_promises_are_counted_since_the_fit_and_once_they_are_due(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
-    long = Advice(history="12d")  # reaches back to before the fit
+    long = RecommendationSettings(history="12d")  # reaches back to before the fit
     begun = long.cutoffs(usage, HELD)
     assert begun[0] < STOP
-    asked = ask_policy(CostOptimal(), trained, panel, long, Replay())
+    asked = evaluate_policy(CostOptimal(), trained, panel, long, Replay())
     due = begun[(begun >= STOP) & (begun + HELD <= usage.n_steps)]
     seen = ~np.isnan(np.stack([usage.values[:, c : c + HELD] for c in due]))
     seen[:, YOUNG] = seen[0, LATE] = False  # less than two days old: promised nothing yet
@@ -138,13 +144,13 @@ def test_no_promise_has_come_due_on_the_day_of_the_fit(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
     fresh = replace(trained, fitted_until=usage.timestamps[-1])
-    asked = ask_policy(CostOptimal(), fresh, panel, WEEK, Replay())
+    asked = evaluate_policy(CostOptimal(), fresh, panel, WEEK, Replay())
     assert (len(asked.bounds), len(asked.promises)) == (0, 0)
     assert asked.due == pd.Timedelta(0)
 
 
-def test_advice_follows(asked: Asked) -> None:
-    codes = advise(asked.case, WEEK)["reason_code"].tolist()
+def test_advice_follows(asked: PolicyRequests) -> None:
+    codes = recommend_resource(asked.case, WEEK)["reason_code"].tolist()
     assert codes[PINNED] == "too_small"
     assert codes[YOUNG] == "history_too_short"
     assert codes[UNKNOWN] == "capacity_unknown"
@@ -154,8 +160,8 @@ def test_advice_follows(asked: Asked) -> None:
 def test_clipped_service_is_asked_for_with_demand_and_others_as_they_are(
     policy: Policy, panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
-    freed = ask_policy(policy, trained, panel, WEEK, Replay())
-    plain = ask_policy(policy, trained, panel, PATIENT, Replay())
+    freed = evaluate_policy(policy, trained, panel, WEEK, Replay())
+    plain = evaluate_policy(policy, trained, panel, PATIENT, Replay())
     assert WEEK.clipped(usage).tolist() == [service == PINNED for service in range(8)]
     others = np.arange(8) != PINNED
     np.testing.assert_array_equal(freed.past[:, others], plain.past[:, others])
@@ -167,9 +173,9 @@ def test_clipped_service_is_asked_for_with_demand_and_others_as_they_are(
 
 
 def test_bounds_and_risk_are_of_usage_as_observed(
-    panel: Panel, trained: TrainedSurface, asked: Asked
+    panel: Panel, trained: TrainedSurface, asked: PolicyRequests
 ) -> None:
-    plain = ask_policy(CostOptimal(5.0, 0.2), trained, panel, PATIENT, Replay())
+    plain = evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, PATIENT, Replay())
     for name in ("levels", "exceedance", "peak_exceedance"):
         one, other = (getattr(found.case.outlook, name) for found in (asked, plain))
         np.testing.assert_array_equal(one, other)
@@ -181,7 +187,7 @@ class Shy(Swept):
     learns, knob, setting, knobs = False, "none", 1.0, (1.0,)
     surface: Any = None
 
-    def using(self, surface: Any) -> Shy:
+    def with_surface(self, surface: Any) -> Shy:
         self.surface = surface
         return self
 
@@ -195,7 +201,7 @@ class Shy(Swept):
 def test_clipped_service_never_gets_less_than_plain(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
-    found = ask_policy(Shy(), trained, panel, WEEK, Replay())
+    found = evaluate_policy(Shy(), trained, panel, WEEK, Replay())
     # its highest usage is its capacity: plainly it gets that, and less for its higher demand
     assert found.past[:, PINNED] == pytest.approx(usage.capacity[PINNED])
 
@@ -205,7 +211,7 @@ def test_floor_and_headroom_are_those_of_the_replay(
 ) -> None:
     policy = MaxMargin(margin=0.5)
     rules = Replay(floor=3.0, headroom=1.0)
-    found = ask_policy(policy, trained, panel, PATIENT, rules).case
+    found = evaluate_policy(policy, trained, panel, PATIENT, rules).case
     # 1.5 times the highest of the last 14 days, at most the capacity, at least 3 cores
     peak = np.fmax.reduce(usage.values[:, -14 * 24 :], axis=1)
     np.testing.assert_allclose(found.asked[list(FREE)], 1.5 * peak[list(FREE)], rtol=1e-6)

@@ -52,7 +52,7 @@ def test_every_sweep_of_the_policy_is_wrapped() -> None:
     assert list(wrapped.sweeps) == ["w=0.3", "w=0.2", "w=1"]
     assert {type(one) for one in wrapped.sweeps.values()} == {WithMargin}
     surface = object()
-    assert wrapped.using(surface)._policy._surface is surface
+    assert wrapped.with_surface(surface)._policy._surface is surface
     assert wrapped._policy._surface is not surface
 
 

@@ -25,12 +25,12 @@ from optimizer.delivery.report.tables import FIELDS, write_tables
 from optimizer.delivery.report.view_model import (
     build_rows,
     build_tiles,
+    format_risk,
     money,
     percent,
     pick_services,
     quantity,
     risk_level,
-    tell_risk,
 )
 from optimizer.demand.usage import CPU, Usage
 from optimizer.evaluation.plots.coverage import plot_promises
@@ -234,13 +234,13 @@ def test_cells_sort_by_number_and_unknown_ones_are_empty(page: Page) -> None:
 
 
 def test_risk_is_never_rounded_up_to_at_risk() -> None:
-    assert [tell_risk(value) for value in (2.97, 3.0, 0.1 + 0.2, 4.0)] == [
+    assert [format_risk(value) for value in (2.97, 3.0, 0.1 + 0.2, 4.0)] == [
         "2.9",
         "3.0",
         "0.3",
         "4.0",
     ]
-    assert tell_risk(NAN) == tell_risk(float("inf")) != "nan"
+    assert format_risk(NAN) == format_risk(float("inf")) != "nan"
 
 
 def test_risk_is_a_number_and_not_a_colour_alone(page: Page, text: str) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from optimizer.core.schema import CPU
 from optimizer.evaluation import alarms
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 HOUR = pd.Timedelta("1h")
 
@@ -36,7 +37,7 @@ def fold_of(
     for place in onsets:
         events[place] = True
     task = EventTask(CPU, 0.8, horizon * HOUR, horizon)
-    return alarms.alarm_fold(Samples(panel, table, rows, labels), task, events, lead, renewal)
+    return alarms.alarm_fold(Dataset(panel, table, rows, labels), task, events, lead, renewal)
 
 
 def test_count_false_alarms_bridges_a_break_of_one_step() -> None:
@@ -108,8 +109,8 @@ def test_alarm_fold_of_shuffled_rows_is_the_same() -> None:
     y, score = (rng.random(120) < 0.2).astype(np.float32), rng.random(120)
     events = rng.random((3, 40)) < 0.1
     task, order = EventTask(CPU, 0.8, 3 * HOUR, 3), rng.permutation(120)
-    straight = alarms.alarm_fold(Samples(panel, table, np.arange(120), y), task, events, 1)
-    mixed = alarms.alarm_fold(Samples(panel, table, order, y[order]), task, events, 1)
+    straight = alarms.alarm_fold(Dataset(panel, table, np.arange(120), y), task, events, 1)
+    mixed = alarms.alarm_fold(Dataset(panel, table, order, y[order]), task, events, 1)
     for threshold in (0.2, 0.5, 0.9):
         ours = alarms.false_alarm_rate(mixed, score[order], threshold)
         assert ours == alarms.false_alarm_rate(straight, score, threshold)
@@ -176,7 +177,7 @@ def test_lead_steps_rounds_up(step: str, expected: int) -> None:
 
 def test_alarms_without_rows_are_nan() -> None:
     panel = panel_of(np.zeros((1, 5)))
-    none = Samples(panel, tiny_table(panel), np.empty(0, np.int64), np.empty(0, np.float32))
+    none = Dataset(panel, tiny_table(panel), np.empty(0, np.int64), np.empty(0, np.float32))
     task = EventTask(CPU, 0.8, HOUR, 1)
     fold = alarms.alarm_fold(none, task, np.ones((1, 5), dtype=bool), 1)
     score = np.empty(0)

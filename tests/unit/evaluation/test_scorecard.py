@@ -13,7 +13,8 @@ from optimizer.evaluation import scorecard as reports
 from optimizer.evaluation.paired import compare_events, compare_forecasts
 from optimizer.evaluation.per_service import events_by_service, forecasts_by_service, median_lift
 from optimizer.evaluation.settings import Evaluation
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 SETTINGS = Evaluation(bootstrap_resamples=50, min_positives_service=5)
 RATES = np.full(8, 0.1)
@@ -26,7 +27,7 @@ def onsets(panel: Panel) -> BoolArray:
     return hot & ~before
 
 
-def oracle_score(samples: Samples, seed: int = 0) -> FloatArray:
+def oracle_score(samples: Dataset, seed: int = 0) -> FloatArray:
     noise = np.random.default_rng(seed).uniform(-0.3, 0.3, len(samples))
     return np.clip(0.2 + 0.5 * samples.y + noise, 0.001, 0.999).astype(np.float32)
 
@@ -154,7 +155,7 @@ def test_compare_events_of_a_better_model_is_a_sure_gain() -> None:
     assert set(same.values()) == {0.0}
 
 
-def forecasts(samples: Samples, task: ForecastTask, spread: float) -> FloatArray:
+def forecasts(samples: Dataset, task: ForecastTask, spread: float) -> FloatArray:
     """Persistence with a symmetric spread."""
     offsets = spread * (np.asarray(task.quantiles) - 0.5)
     now = np.nan_to_num(samples.current(CPU))[:, None, None]
@@ -167,7 +168,7 @@ def test_evaluate_forecasts_of_a_known_service() -> None:
     task = forecast_task(panel, ("1h",))
     table = tiny_table(panel)
     y = np.array([[0.6], [np.nan], [0.5]], np.float32)
-    test = Samples(panel, table, np.array([2, 3, 4]), y)
+    test = Dataset(panel, table, np.array([2, 3, 4]), y)
     q = np.array([[[0.2, 0.5, 0.7]], [[0, 0, 0]], [[0.6, 0.7, 0.9]]], np.float32)
     figures = reports.evaluate_forecasts(
         test, q, task, {"self": q, "double": 2 * q}, np.array([0.3]), SETTINGS

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optimizer.features.store import partitions, weeks
 from stores import moment, moving_panel, schema_of
 
 from optimizer.core.errors import StoreError
+from optimizer.features.store import partitions, weeks
 from optimizer.features.store.integrity import check_files
 from optimizer.features.store.manifest import FILE, read_manifest
 from optimizer.features.store.partitions import store_range
@@ -45,9 +45,9 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def test_threads_write_the_same_bytes(
     tmp_path: Path, whole: dict[str, bytes], threads: ThreadPoolExecutor
 ) -> None:
-    done = store_range(tmp_path, PANEL, SCHEMA, spread=threads.map)
+    done = store_range(tmp_path, PANEL, SCHEMA, map_fn=threads.map)
     assert content(tmp_path) == whole
-    again = store_range(tmp_path, PANEL, SCHEMA, spread=threads.map)
+    again = store_range(tmp_path, PANEL, SCHEMA, map_fn=threads.map)
     assert (again.written, again.kept) == ((), done.written)
     assert content(tmp_path) == whole
 
@@ -55,8 +55,8 @@ def test_threads_write_the_same_bytes(
 def test_processes_write_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
-        store_range(tmp_path, PANEL, SCHEMA, moment(PANEL, 200), spread=pool.map)
-        store_range(tmp_path, PANEL, SCHEMA, spread=pool.map)  # backwards, and into a week
+        store_range(tmp_path, PANEL, SCHEMA, moment(PANEL, 200), map_fn=pool.map)
+        store_range(tmp_path, PANEL, SCHEMA, map_fn=pool.map)  # backwards, and into a week
     store_range(tmp_path / "here", PANEL, SCHEMA, moment(PANEL, 200))
     store_range(tmp_path / "here", PANEL, SCHEMA)
     here = content(tmp_path / "here")
@@ -69,18 +69,18 @@ def test_an_engine_is_given_a_few_weeks_at_a_time_that_can_be_pickled(
 ) -> None:
     given = []
 
-    def spread(function: Callable[[Any], Any], jobs: list[Any]) -> list[Any]:
+    def map_fn(function: Callable[[Any], Any], jobs: list[Any]) -> list[Any]:
         given.append(len(jobs))
         call, sent = pickle.loads(pickle.dumps((function, jobs)))
         return [pickle.loads(pickle.dumps(call(job))) for job in reversed(sent)][::-1]
 
     SCHEMA.views  # noqa: B018 - what is derived from a schema does not travel
     monkeypatch.setattr(partitions, "AHEAD", 3)
-    done = store_range(tmp_path, PANEL, SCHEMA, spread=spread)
+    done = store_range(tmp_path, PANEL, SCHEMA, map_fn=map_fn)
     assert max(given) == 3
     assert sum(given) == len(done.written)
     assert content(tmp_path) == whole
-    store_range(tmp_path, PANEL, SCHEMA, spread=spread)
+    store_range(tmp_path, PANEL, SCHEMA, map_fn=map_fn)
     assert sum(given) == len(done.written)  # nothing to do: not even asked
 
 
@@ -108,12 +108,12 @@ def _full(*_: Any) -> int:
     raise OSError("disk full")
 
 
-@pytest.mark.parametrize(("spread", "told"), [(dying, "worker died"), (failing, "disk full")])
+@pytest.mark.parametrize(("map_fn", "told"), [(dying, "worker died"), (failing, "disk full")])
 def test_weeks_after_one_that_failed_are_pending_and_mended(
-    tmp_path: Path, whole: dict[str, bytes], spread: partitions.Spread, told: str
+    tmp_path: Path, whole: dict[str, bytes], map_fn: partitions.MapFunction, told: str
 ) -> None:
     with pytest.raises(OSError, match=told):
-        store_range(tmp_path, PANEL, SCHEMA, spread=spread)
+        store_range(tmp_path, PANEL, SCHEMA, map_fn=map_fn)
     known = read_manifest(tmp_path)
     assert known is not None
     pending = [week.pending for week in known.partitions.values()]
@@ -140,7 +140,7 @@ def test_an_error_is_raised_when_no_week_is_being_written_any_more(
 
     monkeypatch.setattr(weeks, "_write_week", write)
     with pytest.raises(OSError, match="disk full") as caught:
-        store_range(tmp_path, PANEL, SCHEMA, spread=threads.map)
+        store_range(tmp_path, PANEL, SCHEMA, map_fn=threads.map)
     known = read_manifest(tmp_path)
     assert known is not None
     assert len(ended) == len(known.partitions) - 1

@@ -32,7 +32,7 @@ from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.imbalance.class_weight import ClassWeight
 from optimizer.models.imbalance.focal import Focal
 from optimizer.models.imbalance.smote import Smote
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 NAN = np.nan
 NONE = ImbalanceStrategy()
@@ -41,19 +41,19 @@ CLASSIFIERS = [Persistence, LastHourMax, SameHourMean, ServiceRate, Logistic]
 FORECASTERS = [Persistence, SeasonalNaive, PersistenceSeasonal, SameHourMean, Linear]
 
 
-def rows_at(cpu: object, steps: list[int], *, step: str = "1h") -> Samples:
+def rows_at(cpu: object, steps: list[int], *, step: str = "1h") -> Dataset:
     """Return rows of the first service at the steps, with labels of zero."""
     panel = panel_of(cpu, step=step)
     y = np.zeros(len(steps), dtype=np.float32)
-    return Samples(panel, tiny_table(panel), np.array(steps, dtype=np.int64), y)
+    return Dataset(panel, tiny_table(panel), np.array(steps, dtype=np.int64), y)
 
 
-def fit_and_score(model: EventClassifier, samples: Samples) -> list[float]:
+def fit_and_score(model: EventClassifier, samples: Dataset) -> list[float]:
     model.fit_events(samples, samples, event_task(samples.panel), NONE, RUN)
     return model.score_events(samples).tolist()
 
 
-def fit_and_point(model: Forecaster, samples: Samples, horizons: tuple[str, ...]) -> list[float]:
+def fit_and_point(model: Forecaster, samples: Dataset, horizons: tuple[str, ...]) -> list[float]:
     """Return the 0.5 quantile of the first row, per horizon."""
     task = forecast_task(samples.panel, horizons)
     samples = replace(samples, y=np.full((len(samples), len(horizons)), NAN, dtype=np.float32))
@@ -98,9 +98,9 @@ def test_service_rate_shrinks_by_twenty_rows_and_unseen_gets_the_fleet() -> None
     table = tiny_table(panel)
     y = np.zeros(40, dtype=np.float32)
     y[:10] = 1.0  # service 0: 10 of 30 in training; service 1: 0 of 10 in validation
-    train = Samples(panel, table, np.arange(30), y[:30])
-    valid = Samples(panel, table, np.arange(50, 60), y[30:])
-    test = Samples(panel, table, np.array([5, 55, 105]), np.zeros(3, dtype=np.float32))
+    train = Dataset(panel, table, np.arange(30), y[:30])
+    valid = Dataset(panel, table, np.arange(50, 60), y[30:])
+    test = Dataset(panel, table, np.array([5, 55, 105]), np.zeros(3, dtype=np.float32))
     model = ServiceRate()
     model.fit_events(train, valid, event_task(panel), NONE, RUN)
     np.testing.assert_allclose(
@@ -150,7 +150,7 @@ def test_same_hour_mean_forecasts_the_past_days() -> None:
 def test_point_without_any_past_is_the_service_mean_and_the_fleet_mean_if_unseen() -> None:
     cpu = np.array([[NAN, 0.2, 0.4], [NAN, 0.9, 0.9]])
     panel = panel_of(cpu)
-    samples = Samples(panel, tiny_table(panel), np.arange(6), np.full((6, 1), NAN, np.float32))
+    samples = Dataset(panel, tiny_table(panel), np.arange(6), np.full((6, 1), NAN, np.float32))
     model = Persistence()
     model.fit_forecast(samples, samples, forecast_task(panel, ("1h",)), RUN)
     points = model.points(samples)[:, 0]

@@ -27,7 +27,7 @@ from optimizer.models.imbalance.focal import Focal, focal_prior, sigmoid
 from optimizer.models.imbalance.random_undersample import RandomUndersample
 from optimizer.models.imbalance.smote import Smote
 from optimizer.models.imbalance.smote_tomek import SmoteTomek
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 NONE = ImbalanceStrategy()
 STRATEGIES = [NONE, ClassWeight(), Smote(), SmoteTomek(), RandomUndersample(), Focal()]
@@ -113,7 +113,7 @@ def test_booster_without_regularisation_reaches_the_optimum_of_the_focal_loss(
     y[:25] = 1.0  # 5 % of the one group
     y[500:625] = 1.0  # 25 % of the other
     table = replace(TABLE, values=X.T, specs=TABLE.specs[:1], service=np.zeros(1000, np.int32))
-    rows = Samples(PANEL, table, np.arange(1000), y)
+    rows = Dataset(PANEL, table, np.arange(1000), y)
     model = kind(200, 0.1, 40, "cpu", **FREE[kind])
     model.fit_events(rows, rows.select(y < 0.5), EVENT, Focal(2.0, 0.25), RUN)
     expected = sigmoid(np.array([focal_prior(rate, FocalLoss(2.0, 0.25)) for rate in (0.05, 0.25)]))
@@ -197,10 +197,10 @@ def test_least_leaf_gives_way_on_few_rows(rows: int, expected: int) -> None:
 
 
 def test_goal_stops_weighted_fits_on_average_precision(events: Folds) -> None:
-    from optimizer.models.boosting.data import Fold
+    from optimizer.models.boosting.data import BoostingData
 
     X, y = events.train.matrix(), events.train.y
-    plain = Fold(X, y, X, y)
+    plain = BoostingData(X, y, X, y)
     assert goal_of(plain, NONE).stop_on == "log_loss"
     assert goal_of(replace(plain, weight=y), ClassWeight()).stop_on == "average_precision"
     assert goal_of(plain, Focal()).stop_on == "average_precision"

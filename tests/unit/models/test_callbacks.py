@@ -15,7 +15,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.models.base import TrainingLog
 from optimizer.models.boosting.data import Fold
 from optimizer.models.boosting.lightgbm import LightGBM
-from optimizer.models.callbacks import TrainingStopped, Watch
+from optimizer.models.callbacks import TrainingCallback, TrainingStopped
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.imbalance.class_weight import ClassWeight
 from optimizer.models.imbalance.focal import Focal
@@ -52,10 +52,10 @@ def small(kind: type) -> Any:
 
 
 def train(
-    kind: type, what: str, watch: Watch | None = None, strategy: ImbalanceStrategy = NONE
+    kind: type, what: str, watch: TrainingCallback | None = None, strategy: ImbalanceStrategy = NONE
 ) -> tuple[Any, TrainingLog, FloatArray]:
     """Return a fitted model, its log and its predictions of the test rows."""
-    model, runtime = small(kind), replace(RUN, watch=watch or Watch())
+    model, runtime = small(kind), replace(RUN, watch=watch or TrainingCallback())
     folds: Folds = EVENTS if what == "events" else FORECASTS
     if what == "events":
         log = model.fit_events(folds.train, folds.valid, EVENT, strategy, runtime)
@@ -72,7 +72,7 @@ def shown(log: TrainingLog) -> dict[str, list[float]]:
 
 
 def test_part_divides_what_is_there_evenly() -> None:
-    whole = Watch(print)
+    whole = TrainingCallback(print)
     halves = [whole.part(index, 2) for index in range(2)]
     assert [(one.start, one.stop) for one in halves] == [(0.0, 0.5), (0.5, 1.0)]
     quarter = halves[1].part(0, 2).part(1, 2)
@@ -82,7 +82,7 @@ def test_part_divides_what_is_there_evenly() -> None:
 
 def test_report_places_a_share_within_its_part() -> None:
     notes = Notes()
-    part = Watch(notes).part(1, 4)
+    part = TrainingCallback(notes).part(1, 4)
     for share in (0.5, 1.0):
         part.report(share, 0.25)
     assert notes.told == [(0.375, 0.25), (0.5, 0.25)]
@@ -91,11 +91,11 @@ def test_report_places_a_share_within_its_part() -> None:
 def test_report_of_no_number_is_not_told_and_nobody_need_watch() -> None:
     notes = Notes()
     for value in (np.nan, np.inf, -np.inf):
-        Watch(notes).report(0.5, value)
+        TrainingCallback(notes).report(0.5, value)
     assert notes.told == []
-    assert Watch(notes).active
-    assert not Watch().part(0, 2).active
-    Watch().report(0.5, 1.0)
+    assert TrainingCallback(notes).active
+    assert not TrainingCallback().part(0, 2).active
+    TrainingCallback().report(0.5, 1.0)
 
 
 def test_constant_loss_is_that_of_the_training_rows_quantiles() -> None:
@@ -112,7 +112,7 @@ def test_constant_loss_is_that_of_the_training_rows_quantiles() -> None:
 @pytest.mark.parametrize("kind", [*BOOSTERS, GRU])
 def test_training_tells_shares_that_increase_to_its_end(kind: type, what: str) -> None:
     notes = Notes()
-    train(kind, what, Watch(notes).part(1, 2))
+    train(kind, what, TrainingCallback(notes).part(1, 2))
     assert len(notes.told) >= EPOCHS
     assert (np.diff(notes.shares) > 0).all()
     assert 0.5 < notes.shares[0] < 0.5 + 0.5 / EPOCHS + 1e-9
@@ -125,7 +125,7 @@ def test_training_that_stops_on_the_watched_figure_tells_each_round_once(
     kind: type, strategy: ImbalanceStrategy
 ) -> None:
     notes = Notes()
-    train(kind, "events", Watch(notes), strategy)
+    train(kind, "events", TrainingCallback(notes), strategy)
     np.testing.assert_allclose(notes.shares, np.arange(1, ROUNDS + 1) / ROUNDS)
 
 
@@ -134,7 +134,7 @@ def test_events_tell_the_average_precision_of_the_validation_rows(kind: type) ->
     from sklearn.metrics import average_precision_score
 
     notes = Notes()
-    model, log, _ = train(kind, "events", Watch(notes))
+    model, log, _ = train(kind, "events", TrainingCallback(notes))
     found = average_precision_score(EVENTS.valid.y, model.score_events(EVENTS.valid))
     # XGBoost interpolates its curve
     assert notes.told[log.best_iteration - 1][1] == pytest.approx(found, abs=0.02)
@@ -143,7 +143,7 @@ def test_events_tell_the_average_precision_of_the_validation_rows(kind: type) ->
 @pytest.mark.parametrize("kind", BOOSTERS)
 def test_booster_forecasts_tell_their_loss_relative_to_a_constants(kind: type) -> None:
     notes = Notes()
-    train(kind, "forecasts", Watch(notes))
+    train(kind, "forecasts", TrainingCallback(notes))
     values = np.array([value for _, value in notes.told])
     assert values[:ROUNDS].min() < 0.9  # an hour ahead something can be learned
     assert ((values > 0.2) & (values < 1.3)).all()  # of all models alike
@@ -153,14 +153,14 @@ def test_booster_of_a_metric_that_never_moves_can_be_watched() -> None:
     still = replace(PANEL, values=np.full_like(PANEL.values, 0.25))
     folds, notes = tiny_folds(FORECAST, still), Notes()
     make(LightGBM, 3).fit_forecast(
-        folds.train, folds.valid, FORECAST, replace(RUN, watch=Watch(notes))
+        folds.train, folds.valid, FORECAST, replace(RUN, watch=TrainingCallback(notes))
     )
     assert {value for _, value in notes.told} == {0.0}
 
 
 def test_recurrent_forecasts_tell_the_pinball_loss_that_the_log_shows() -> None:
     notes = Notes()
-    _, log, _ = train(GRU, "forecasts", Watch(notes))
+    _, log, _ = train(GRU, "forecasts", TrainingCallback(notes))
     assert [value for _, value in notes.told] == log.curves["valid"]
     assert min(log.curves["valid"]) > 0
 
@@ -170,7 +170,7 @@ def test_recurrent_forecasts_tell_the_pinball_loss_that_the_log_shows() -> None:
 def test_training_ends_when_it_is_told_to_and_says_why(kind: type, what: str) -> None:
     notes = Notes(patience=2)
     with pytest.raises(TrainingStopped) as caught:
-        train(kind, what, Watch(notes))
+        train(kind, what, TrainingCallback(notes))
     assert caught.value.reason == "enough"
     assert len(notes.told) == 2
 
@@ -182,7 +182,7 @@ def test_watched_training_that_goes_on_predicts_exactly_as_an_unwatched_one(
 ) -> None:
     notes = Notes()
     _, plain, alone = train(kind, what)
-    _, log, watched = train(kind, what, Watch(notes))
+    _, log, watched = train(kind, what, TrainingCallback(notes))
     assert notes.told
     np.testing.assert_array_equal(watched, alone)
     assert (log.metric, log.best_iteration) == (plain.metric, plain.best_iteration)
@@ -195,7 +195,7 @@ def test_watched_training_stops_early_where_an_unwatched_one_does(kind: type) ->
     tell: Callable[[float, float], None] | None
     for tell in (None, Notes()):
         model = kind(rounds=80, learning_rate=0.3, early_stopping_rounds=2)
-        runtime = replace(RUN, watch=Watch(tell))
+        runtime = replace(RUN, watch=TrainingCallback(tell))
         logs.append(model.fit_events(EVENTS.train, EVENTS.valid, EVENT, NONE, runtime))
     assert logs[0].best_iteration == logs[1].best_iteration < 70
     assert shown(logs[0]) == shown(logs[1])

@@ -18,7 +18,7 @@ from optimizer.models.boosting.base import Booster
 from optimizer.models.boosting.dask_data import drawn_rows
 from optimizer.models.boosting.lightgbm import LightGBM
 from optimizer.models.boosting.xgboost import XGBoost
-from optimizer.models.callbacks import Watch
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.imbalance.class_weight import ClassWeight
 from optimizer.models.imbalance.focal import Focal
@@ -142,7 +142,7 @@ def test_distributed_fit_reports_to_nobody(
     kind: type[Booster], events: Folds, run: Runtime
 ) -> None:
     told: list[float] = []
-    watched = replace(run, watch=Watch(lambda share, value: told.append(value)))
+    watched = replace(run, watch=TrainingCallback(lambda share, value: told.append(value)))
     logs = [
         spread(kind, 5).fit_events(events.train, events.valid, EVENT, NONE, runtime)
         for runtime in (run, watched)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from factories import forecast_task, panel_of, tiny_table
 
-from optimizer.models.boosting.empirical_quantiles import DAYS, own_quantiles
-from optimizer.targets.dataset import Samples
+from optimizer.models.boosting.empirical_quantiles import DAYS, empirical_quantiles
+from optimizer.targets.dataset import Dataset
 
 LEVELS = (0.25, 0.5, 0.75)
 
@@ -17,10 +17,10 @@ def forecasts(cpu: np.ndarray, horizon: str) -> list[np.ndarray]:
     panel = panel_of(cpu[None])
     table = tiny_table(panel)
     rows = np.arange(table.n_rows)
-    samples = Samples(panel, table, rows, np.zeros(len(rows), np.float32))
+    samples = Dataset(panel, table, rows, np.zeros(len(rows), np.float32))
     models = [np.full((len(rows), 3), value, np.float32) for value in (0.2, 0.4)]
     task = forecast_task(panel, ("1h", horizon), LEVELS)
-    return list(own_quantiles(samples, models, task, 1))
+    return list(empirical_quantiles(samples, models, task, 1))
 
 
 def test_recent_quantiles_are_of_three_days_or_the_mean_of_the_models() -> None:

@@ -22,7 +22,7 @@ from optimizer.evaluation.exceedance import (
     frame_scored,
     measure,
     realise,
-    score_answer,
+    score_surface,
 )
 from optimizer.evaluation.settings import Evaluation
 from optimizer.models.exceedance.baselines import (
@@ -35,9 +35,9 @@ from optimizer.models.exceedance.baselines import (
 )
 from optimizer.models.exceedance.features import describe
 from optimizer.models.exceedance.fitted import (
-    Cases,
+    IntervalDataset,
     TrainedSurface,
-    collect_lessons,
+    build_intervals,
     fit_surface,
     frame_surface,
     moments,
@@ -58,7 +58,7 @@ NO_DRAWS = Evaluation(bootstrap_resamples=0)
 
 
 def train(usage: Usage, stop: int = STOP, settings: RollingSurface = SETTINGS) -> TrainedSurface:
-    return fit_surface(collect_lessons(usage, settings, stop), settings)
+    return fit_surface(build_intervals(usage, settings, stop), settings)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,11 @@ def disturb(usage: Usage, since: int) -> Usage:
     return replace(usage, values=values)
 
 
-def cases_of(usage: Usage, cutoff: int, levels: list[list[float]]) -> Cases:
+def cases_of(usage: Usage, cutoff: int, levels: list[list[float]]) -> IntervalDataset:
     """Return one interval of six steps at given levels of each service."""
     table = describe(usage, at(cutoff), HELD)
     asked = np.asarray(levels, dtype=np.float32)[None]
-    return Cases(usage, HELD, table, level_rows(usage, table, HELD, asked))
+    return IntervalDataset(usage, HELD, table, level_rows(usage, table, HELD, asked))
 
 
 def test_forecast_is_that_of_a_replay_that_fitted_at_the_same_cutoff(usage: Usage) -> None:
@@ -208,7 +208,7 @@ def test_telemetry_without_capacity_is_a_share_of_it(usage: Usage, trained: Trai
 def test_too_short_a_past_is_refused(usage: Usage) -> None:
     # a day of past and six hours after it do not fit into 29 h
     with pytest.raises(InsufficientHistoryError, match="more than 1d and then 6h"):
-        collect_lessons(usage, SETTINGS, 29)
+        build_intervals(usage, SETTINGS, 29)
     with pytest.raises(InsufficientHistoryError, match="rows with an outcome"):
         train(usage, 31)
 
@@ -356,7 +356,7 @@ def test_nothing_to_score_is_told(usage: Usage, trained: TrainedSurface) -> None
     values[:, STOP:] = np.nan
     gone = replace(usage, values=values)
     with pytest.raises(TargetError, match="1 intervals without an outcome"):
-        score_answer(trained, trained.answer(gone, at(STOP)), gone, at(STOP))
+        score_surface(trained, trained.answer(gone, at(STOP)), gone, at(STOP))
 
 
 def test_first_surface_has_to_beat_the_best_baseline() -> None:

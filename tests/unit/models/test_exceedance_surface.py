@@ -1,4 +1,4 @@
-"""The exceedance surface: features before the cutoff, levels, outcomes, and an honest model."""
+"""The exceedance surface: features before the cutoff, levels, outcomes, and an n_in_sample_cutoffs model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optimizer.core.errors import InsufficientHistoryError
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.features import REFERENCES, describe, log_levels
 from optimizer.models.exceedance.outcomes import count_hits
-from optimizer.models.exceedance.past import DecayedPast, rank_values, trailing
+from optimizer.models.exceedance.past import DecayedHistory, rank_values, trailing
 from optimizer.models.exceedance.rolling import candidate_levels
 from optimizer.models.exceedance.rows import (
     draw_levels,
@@ -95,7 +95,7 @@ def test_decayed_exceedance_equals_a_brute_force() -> None:
     past[rng.random(past.shape) < 0.2] = np.nan
     past[3] = 0.0
     levels = np.tile(np.array([0.0, 0.5, 2.0, 3.0, 5.0, 9.0], dtype=np.float32), (5, 1))
-    found = DecayedPast(past, [4, 20]).exceedance(levels)
+    found = DecayedHistory(past, [4, 20]).exceedance(levels)
     age = np.arange(40, 0, -1)
     for index, life in enumerate((4, 20)):
         weight = np.where(np.isnan(past), 0.0, 0.5 ** (age / life))
@@ -106,14 +106,14 @@ def test_decayed_exceedance_equals_a_brute_force() -> None:
 
 def test_decayed_percentile_weighs_the_newest_most() -> None:
     past = np.array([[9.0] * 10 + [1.0] * 10], dtype=np.float32)
-    assert DecayedPast(past, [2]).percentile(0.9, 0)[0] == 1.0
-    assert DecayedPast(past, [1000]).percentile(0.9, 0)[0] == 9.0
+    assert DecayedHistory(past, [2]).percentile(0.9, 0)[0] == 1.0
+    assert DecayedHistory(past, [1000]).percentile(0.9, 0)[0] == 9.0
 
 
 def test_a_service_without_past_is_unknown() -> None:
     past = np.full((2, 5), np.nan, dtype=np.float32)
     past[0] = 1.0
-    found = DecayedPast(past, [2]).exceedance(np.ones((2, 1), dtype=np.float32))
+    found = DecayedHistory(past, [2]).exceedance(np.ones((2, 1), dtype=np.float32))
     assert found[0, 0, 0] == 0.0
     assert np.isnan(found[1, 0, 0])
 
@@ -256,12 +256,12 @@ def test_a_seed_repeats_a_fit_and_another_does_not(
     fleet: tuple[Usage, np.ndarray], surface: ExceedanceSurface
 ) -> None:
     usage, cutoffs, levels = fleet[0], np.array([20 * DAY]), np.geomspace(1.0, 50.0, 10)
-    lessons = np.arange(8 * DAY, 18 * DAY, 6)
+    training_intervals = np.arange(8 * DAY, 18 * DAY, 6)
     first = ask(surface, usage, cutoffs, levels)
     settings = {"rounds": 80, "min_child_samples": 50}
-    again = learn(usage, lessons, seed=1, **settings)
+    again = learn(usage, training_intervals, seed=1, **settings)
     np.testing.assert_array_equal(first, ask(again, usage, cutoffs, levels))
-    other = learn(usage, lessons, seed=2, **settings)
+    other = learn(usage, training_intervals, seed=2, **settings)
     assert not np.array_equal(first, ask(other, usage, cutoffs, levels))
 
 

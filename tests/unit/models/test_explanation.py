@@ -9,7 +9,7 @@ from usages import at, fleet
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.explanation import explain_targets, input_names
 from optimizer.models.exceedance.features import HALFLIVES, REFERENCES, SurfaceTable, describe
-from optimizer.models.exceedance.fitted import TrainedSurface, collect_lessons, fit_surface
+from optimizer.models.exceedance.fitted import TrainedSurface, build_intervals, fit_surface
 from optimizer.models.exceedance.rolling import RollingSurface
 
 HELD, STOP, DAY = 6, 12 * 24, 24
@@ -24,7 +24,7 @@ def usage() -> Usage:
 
 @pytest.fixture(scope="module")
 def trained(usage: Usage) -> TrainedSurface:
-    return fit_surface(collect_lessons(usage, SETTINGS, STOP), SETTINGS)
+    return fit_surface(build_intervals(usage, SETTINGS, STOP), SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -20,23 +20,24 @@ from optimizer.models.boosting.forecast_combination import (
     weights_of,
     with_evidence,
 )
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 NEVER = np.datetime64("2000-01-01", "us")
 MEDIAN = (0.5,)
 
 
-def everything(panel: Panel) -> Samples:
+def everything(panel: Panel) -> Dataset:
     """Return all rows of the panel; labels are not read."""
     table = tiny_table(panel)
-    return Samples(panel, table, np.arange(table.n_rows), np.zeros(table.n_rows, np.float32))
+    return Dataset(panel, table, np.arange(table.n_rows), np.zeros(table.n_rows, np.float32))
 
 
-def constant(samples: Samples, value: float, levels: int = 1) -> FloatArray:
+def constant(samples: Dataset, value: float, levels: int = 1) -> FloatArray:
     return np.full((len(samples), levels), value, dtype=np.float32)
 
 
-def mixed(samples: Samples, task: ForecastTask, *values: float) -> FloatArray:
+def mixed(samples: Dataset, task: ForecastTask, *values: float) -> FloatArray:
     """Return the mixture of constant experts on the rows of a panel, at the first level."""
     past = with_evidence(samples, task, 0, NEVER)
     experts = [constant(past, value, len(task.quantiles)) for value in values]
@@ -132,7 +133,7 @@ def test_unseen_service_is_weighted_as_the_fleet() -> None:
     assert newest == pytest.approx(by_hand(losses.tolist()) @ [0.39, 0.40, 0.42], rel=1e-6)
 
 
-def count_row_by_row(past: Samples, values: FloatArray, t: int, ahead: int, day: int) -> FloatArray:
+def count_row_by_row(past: Dataset, values: FloatArray, t: int, ahead: int, day: int) -> FloatArray:
     """Return the sums per service over the rows made in ``(t - ahead - day, t - ahead]``."""
     sums = np.zeros((past.panel.n_services, values.shape[1]))
     for service, step, value in zip(past.service, past.step, values, strict=True):

@@ -19,7 +19,7 @@ from optimizer.models.lookback import (
     steps_back,
     trailing_quantiles,
 )
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 NAN = np.nan
 
@@ -94,7 +94,7 @@ def test_anchor_is_the_value_now_or_the_last_of_the_day_or_zero() -> None:
     cpu[0, 0], cpu[0, 2] = 0.4, 0.6
     panel = panel_of(cpu)
     rows = np.array([0, 1, 2, 26, 27])
-    samples = Samples(panel, tiny_table(panel), rows, np.zeros(5, dtype=np.float32))
+    samples = Dataset(panel, tiny_table(panel), rows, np.zeros(5, dtype=np.float32))
     np.testing.assert_allclose(anchor_of(samples, CPU), [0.4, 0.4, 0.6, 0.6, 0.0], rtol=1e-6)
 
 

@@ -20,7 +20,7 @@ from optimizer.models.imbalance.base import FocalLoss, ImbalanceStrategy
 from optimizer.models.recurrent.base import RecurrentModel
 from optimizer.models.recurrent.gru import GRU
 from optimizer.models.recurrent.lstm import LSTM
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 torch = pytest.importorskip("torch")
 
@@ -116,7 +116,7 @@ def test_forecast_beats_the_constant_quantiles(
     assert log.curves["valid"][log.best_iteration - 1] == min(log.curves["valid"])
 
 
-def _parts(folds: Folds) -> tuple[Samples, Samples, Samples]:
+def _parts(folds: Folds) -> tuple[Dataset, Dataset, Dataset]:
     return folds.train, folds.valid, folds.test
 
 

@@ -10,9 +10,9 @@ import pytest
 from factories import panel_of, tiny_panel, tiny_table
 
 from optimizer.core.errors import ConfigError, InsufficientHistoryError, TargetError
-from optimizer.targets.dataset import EventTask
 from optimizer.targets.scale_event import ScaleEvent
 from optimizer.targets.splits import Fold, RollingOrigin
+from optimizer.targets.task import EventTask
 from optimizer.targets.utilization import Utilization
 from optimizer.training.fit import check_fold, cut_fold
 

@@ -10,7 +10,12 @@ import pytest
 
 from optimizer.core.schema import SERVICE, TIMESTAMP
 from optimizer.evaluation.settings import Evaluation
-from optimizer.training.leaderboard import difference_interval, grid_rows, particular, rank_jobs
+from optimizer.training.leaderboard import (
+    difference_interval,
+    distinguishing_overrides,
+    grid_rows,
+    rank_jobs,
+)
 
 SETTINGS = Evaluation(bootstrap_resamples=60)
 NAN = float("nan")
@@ -133,7 +138,7 @@ def test_jobs_tested_on_other_rows_are_not_compared(other: pd.DataFrame) -> None
     ],
 )
 def test_particular_is_what_not_all_jobs_have(jobs: list[list[str]], told: list[str]) -> None:
-    assert particular(jobs) == told
+    assert distinguishing_overrides(jobs) == told
 
 
 def test_forecasts_of_other_quantiles_are_not_compared() -> None:

@@ -15,7 +15,7 @@ from optimizer.core.errors import SchemaError
 from optimizer.core.panel import build_panel
 from optimizer.core.schema import CPU, MEMORY, SERVICE, TIMESTAMP
 from optimizer.features.engine import compute_features, longest_lookback
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 from optimizer.training.experiment import Experiment, build_components, build_experiment
 from optimizer.training.fit import fit_model
 from optimizer.training.predictor import TrainedModel, concat_frames, frame_predictions, frame_truth
@@ -41,14 +41,14 @@ def experiment(frame: pd.DataFrame) -> Experiment:
 @pytest.fixture(scope="module")
 def trained(experiment: Experiment) -> TrainedModel:
     model = build_components(load_config(TINY)).model
-    return fit_model("lightgbm", model, experiment.folds[0], experiment.recipe)[0]
+    return fit_model("lightgbm", model, experiment.folds[0], experiment.fit_config)[0]
 
 
 def scores_on_panel(trained: TrainedModel, experiment: Experiment) -> pd.Series:
     """Return the score of every row of the full history by service and moment."""
     fold = experiment.folds[0].train
     rows = np.arange(fold.table.n_rows)
-    samples = Samples(fold.panel, fold.table, rows, np.zeros(len(rows), np.float32))
+    samples = Dataset(fold.panel, fold.table, rows, np.zeros(len(rows), np.float32))
     found = frame_predictions(samples, trained.predict(samples), trained.task)
     return found.set_index([SERVICE, TIMESTAMP])["y_score"]
 
@@ -76,7 +76,7 @@ def test_predict_telemetry_a_day_ahead_with_two_more_days_is_the_forecast_of_the
     parts = build_components(load_config([*TINY, "target=utilization", "features=minimal"]))
     panel = build_panel(frame)
     found = build_experiment(parts, panel, compute_features(panel, parts.groups))
-    model = fit_model("lightgbm", parts.model, found.folds[0], found.recipe)[0]
+    model = fit_model("lightgbm", parts.model, found.folds[0], found.fit_config)[0]
     judged = model.predict_telemetry(frame)
     until, specs = frame[TIMESTAMP].max(), found.folds[0].train.table.specs
     history = max(longest_lookback(specs), pd.Timedelta("14d")) + pd.Timedelta("48h")
@@ -142,7 +142,7 @@ def test_predict_telemetry_ignores_metrics_it_was_not_trained_on(
     lean = frame.drop(columns=["latency_ms", "error_rate"])
     panel = build_panel(lean)
     found = build_experiment(parts, panel, compute_features(panel, parts.groups))
-    model = fit_model("lightgbm", parts.model, found.folds[0], found.recipe)[0]
+    model = fit_model("lightgbm", parts.model, found.folds[0], found.fit_config)[0]
     pd.testing.assert_frame_equal(model.predict_telemetry(frame), model.predict_telemetry(lean))
 
 
@@ -167,7 +167,7 @@ def test_frame_truth_of_forecasts_is_one_row_per_known_horizon() -> None:
     panel = panel_of([[1, 2, 3]])
     task = replace(forecast_task(panel, ("1h", "2h"), (0.1, 0.5, 0.9)))
     y = np.float32([[2, 3], [3, np.nan]])
-    samples = Samples(panel, tiny_table(panel), np.array([0, 1]), y)
+    samples = Dataset(panel, tiny_table(panel), np.array([0, 1]), y)
     predicted = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     found = frame_truth(samples, predicted, task)
     assert list(found.columns) == [SERVICE, TIMESTAMP, "horizon", "y_true", "q0.1", "q0.5", "q0.9"]

@@ -13,10 +13,11 @@ from optimizer.evaluation.settings import Evaluation
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.targets.base import Labels
-from optimizer.targets.dataset import EventTask, Samples, Task
+from optimizer.targets.dataset import Dataset
 from optimizer.targets.scale_event import ScaleEvent
 from optimizer.targets.splits import Fold
-from optimizer.training.fit import FoldSamples
+from optimizer.targets.task import EventTask, Task
+from optimizer.training.fit import FoldDataset
 from optimizer.training.predictor import TrainedModel
 from optimizer.training.promotion import Verdict, beats_baseline, beats_champion
 
@@ -37,15 +38,15 @@ class Oracle:
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
     ) -> TrainingLog:
         return TrainingLog()
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         self.steps = sorted(set(samples.step.tolist()))
         noise = np.random.default_rng(0).random(len(samples))
         return ((1 - self.blur) * samples.y + self.blur * noise).astype(np.float32)
@@ -67,9 +68,9 @@ def trained(blur: float, until: int, task: Task = TASK) -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def fold() -> FoldSamples:
+def fold() -> FoldDataset:
     parts = [tiny_samples(TASK, PANEL, TABLE, start=a, stop=b) for a, b in (CUT.train, CUT.valid)]
-    return FoldSamples(*parts, tiny_samples(TASK, PANEL, TABLE, start=300), CUT)
+    return FoldDataset(*parts, tiny_samples(TASK, PANEL, TABLE, start=300), CUT)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_beats_baseline_of_forecasts_is_less_pinball_loss() -> None:
     assert verdict == Verdict(True, "pinball 0.0100 against 0.0200 of b, the best baseline")
 
 
-def test_beats_champion_better_challenger_wins_and_worse_loses(fold: FoldSamples) -> None:
+def test_beats_champion_better_challenger_wins_and_worse_loses(fold: FoldDataset) -> None:
     good, poor = trained(0.2, 299), trained(0.95, 299)
     assert beats_champion(good, poor, fold, LABELS, SETTINGS).promoted
     lost = beats_champion(poor, good, fold, LABELS, SETTINGS)
@@ -98,12 +99,12 @@ def test_beats_champion_better_challenger_wins_and_worse_loses(fold: FoldSamples
     assert "of the champion on" in lost.reason
 
 
-def test_beats_champion_equal_models_keep_the_champion(fold: FoldSamples) -> None:
+def test_beats_champion_equal_models_keep_the_champion(fold: FoldDataset) -> None:
     verdict = beats_champion(trained(0.3, 299), trained(0.3, 299), fold, LABELS, SETTINGS)
     assert not verdict.promoted
 
 
-def test_beats_champion_uses_only_rows_newer_than_both_trainings(fold: FoldSamples) -> None:
+def test_beats_champion_uses_only_rows_newer_than_both_trainings(fold: FoldDataset) -> None:
     challenger, champion = trained(0.2, 299), trained(0.9, 349)
     verdict = beats_champion(challenger, champion, fold, LABELS, SETTINGS)
     n_newer = int((fold.test.step > 349).sum())
@@ -113,13 +114,13 @@ def test_beats_champion_uses_only_rows_newer_than_both_trainings(fold: FoldSampl
         assert min(model.steps) == 350
 
 
-def test_beats_champion_without_newer_rows_keeps_the_champion(fold: FoldSamples) -> None:
+def test_beats_champion_without_newer_rows_keeps_the_champion(fold: FoldDataset) -> None:
     verdict = beats_champion(trained(0.0, 299), trained(0.9, 399), fold, LABELS, SETTINGS)
     assert not verdict.promoted
     assert verdict.reason.startswith("no test row is newer than both trainings (2024-01-17")
 
 
-def test_beats_champion_of_another_question_is_not_compared(fold: FoldSamples) -> None:
+def test_beats_champion_of_another_question_is_not_compared(fold: FoldDataset) -> None:
     other = replace(TASK, ceiling=0.6)
     verdict = beats_champion(trained(0.0, 299), trained(0.9, 299, other), fold, LABELS, SETTINGS)
     assert not verdict.promoted

@@ -23,10 +23,10 @@ from optimizer.core.errors import StateError, TrackingError
 from optimizer.core.state import Stateful, decode, encode, find_class
 from optimizer.features.groups.lags import Lags
 from optimizer.features.groups.workload import Workload
-from optimizer.models.exceedance.fitted import TrainedSurface, collect_lessons, fit_surface
+from optimizer.models.exceedance.fitted import TrainedSurface, build_intervals, fit_surface
 from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.rolling import RollingSurface
-from optimizer.targets.dataset import EventTask
+from optimizer.targets.task import EventTask
 from optimizer.training.predictor import TrainedModel
 from optimizer.training.tracking import registry
 from optimizer.training.tracking.bundle import STATE, bundle_size, read_bundle, write_bundle
@@ -48,7 +48,7 @@ def surface() -> TrainedSurface:
     usage = fleet(8, 20)
     learner = ExceedanceLightGBM(rounds=20, min_child_samples=20, num_leaves=7)
     settings = RollingSurface(model=learner, seed=3, threads=1)
-    return fit_surface(collect_lessons(usage, settings, STOP), settings)
+    return fit_surface(build_intervals(usage, settings, STOP), settings)
 
 
 @pytest.fixture
@@ -402,12 +402,12 @@ def test_a_champion_that_cannot_be_read_keeps_no_successor_out(
     name = "scale_event-planetlab"
     version = store.enter(trained, name)
     with track_run(store.uri, "tests", "next") as run:
-        assert registry.load_rival(run, name) is None
-        registry.crown(run, version)
-        assert isinstance(registry.load_rival(run, name), TrainedModel)
+        assert registry.load_reference(run, name) is None
+        registry.set_champion(run, version)
+        assert isinstance(registry.load_reference(run, name), TrainedModel)
         assert not caplog.records
         alter(store.files(version) / "data/bundle", lambda state: state.update(format=0))
-        assert registry.load_rival(run, name) is None
+        assert registry.load_reference(run, name) is None
     assert "format 0" in caplog.text
     assert "judged as the first of its name" in caplog.text
 

@@ -7,13 +7,13 @@ import pytest
 from factories import event_task, forecast_task, tiny_panel, tiny_samples
 
 from optimizer.targets.splits import Fold
-from optimizer.training.fit import FoldSamples
+from optimizer.training.fit import FoldDataset
 from optimizer.training.summary import (
     describe_fold,
+    format_difference,
+    format_warnings,
     mean_figures,
     table_rows,
-    tell_difference,
-    tell_warnings,
 )
 
 PANEL = tiny_panel(4, 200)
@@ -38,7 +38,7 @@ def test_describe_fold_counts_rows_and_positives() -> None:
         tiny_samples(task, PANEL, start=a, stop=b) for a, b in ((0, 100), (110, 140), (150, 190))
     )
     found = describe_fold(
-        FoldSamples(train, valid, test, Fold((0, 100), (110, 140), (150, 190), 6))
+        FoldDataset(train, valid, test, Fold((0, 100), (110, 140), (150, 190), 6))
     )
     assert list(found) == ["train", "valid", "test"]
     assert found["test"]["n_rows"] == len(test)
@@ -50,7 +50,7 @@ def test_describe_fold_counts_rows_and_positives() -> None:
 
 def test_describe_fold_of_forecasts_has_no_positives() -> None:
     samples = tiny_samples(forecast_task(PANEL), PANEL)
-    fold = FoldSamples(samples, samples, samples, Fold((0, 1), (1, 2), (2, 3), 0))
+    fold = FoldDataset(samples, samples, samples, Fold((0, 1), (1, 2), (2, 3), 0))
     assert set(describe_fold(fold)["train"]) == {"n_rows", "first", "last"}
 
 
@@ -77,7 +77,7 @@ def test_tell_difference_gives_every_horizon_with_its_interval() -> None:
         "pinball_change_1h": -0.1, "pinball_change_1h_lower": -0.2, "pinball_change_1h_upper": 0.0,
         "pinball_change_24h": 0.3,
     }  # fmt: skip
-    told = tell_difference(difference, "persistence, the best baseline")
+    told = format_difference(difference, "persistence, the best baseline")
     assert told == (
         "against persistence, the best baseline: pinball change 1h -0.1000 [-0.2000, +0.0000], "
         "pinball change 24h +0.3000 [+nan, +nan]"
@@ -91,5 +91,5 @@ def test_tell_warnings_is_a_curve_in_the_order_of_false_alarms() -> None:
         "event_recall_lead_at_3.5_lower": 0.1,
         "event_recall_lead": 0.9,
     }
-    told = tell_warnings(figures)
+    told = format_warnings(figures)
     assert told.endswith("false alarms per service-week: 50% at 3.5, 75% at 14")

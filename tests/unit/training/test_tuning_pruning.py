@@ -10,7 +10,7 @@ import optuna
 import pytest
 from searches import make_search
 
-from optimizer.models.callbacks import TrainingStopped, Watch
+from optimizer.models.callbacks import TrainingCallback, TrainingStopped
 from optimizer.training.tuning.pruning import Reporter
 from optimizer.training.tuning.study import ENQUEUED
 
@@ -60,7 +60,7 @@ def test_second_fold_goes_on_where_the_first_ended() -> None:
     reporter = Reporter(Hopeless(), EIGHT, prunes=False)
     for index in range(2):
         for quarter in range(1, 5):
-            Watch(reporter.tell).part(index, 2).report(quarter / 4, 10 * index + quarter)
+            TrainingCallback(reporter.tell).part(index, 2).report(quarter / 4, 10 * index + quarter)
     assert reporter.history == list(enumerate([1, 2, 3, 4, 11, 12, 13, 14], start=1))
 
 

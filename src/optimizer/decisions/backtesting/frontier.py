@@ -38,7 +38,7 @@ MET, RATE, UNMET, REFERENCE, EMPTY = range(5)
 
 
 @dataclass(frozen=True)
-class Meeting:
+class FrontierPoint:
     """Where a frontier meets a limit, per row (the fleet, a group or a resample).
 
     Parameters
@@ -106,7 +106,7 @@ class Frontier:
         """Return the frontier of the whole fleet, as a single row."""
         return Frontier(self.sums.pooled(), self.sweep)
 
-    def meet(self, limit: float, reference: Frontier | None = None) -> Meeting:
+    def meet(self, limit: float, reference: Frontier | None = None) -> FrontierPoint:
         """Return the cheapest point of each row within the limits.
 
         Parameters
@@ -144,7 +144,7 @@ def frontier_table(
     -------
     pandas.DataFrame
         Columns ``limit``, ``unmet_capped`` (bool), ``cost``, ``rate``, ``unmet_share``,
-        ``tight`` and ``reason``; see :class:`Meeting`.
+        ``tight`` and ``reason``; see :class:`FrontierPoint`.
     """
     mine, theirs = frontier.pooled(), reference.pooled()
     rows = []
@@ -165,7 +165,7 @@ def frontier_table(
     return pd.DataFrame(rows)
 
 
-def _cheapest(frontier: Frontier, limit: float, cap: FloatVector | None) -> Meeting:
+def _cheapest(frontier: Frontier, limit: float, cap: FloatVector | None) -> FrontierPoint:
     sums, (left, right) = frontier.sums, _segments(frontier.sweep)
     over, under = RATES[sums.resource]
     rate = ratio(sums[over], sums[under])
@@ -189,7 +189,7 @@ def _cheapest(frontier: Frontier, limit: float, cap: FloatVector | None) -> Meet
         RATE,
     )
     near = 1.0 - 1e-6
-    return Meeting(price, hit, short, (hit >= limit * near) | (short >= most * near), code)
+    return FrontierPoint(price, hit, short, (hit >= limit * near) | (short >= most * near), code)
 
 
 def _segments(sweep: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from optimizer.core.schema import SERVICE
 from optimizer.decisions.backtesting.tables import PolicyReplay
 from optimizer.demand.usage import Usage
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 
 def frame_requests(
-    found: Mapping[str, PolicyReplay], usage: Usage, cutoffs: NDArray[np.int64], outlook: Outlook
+    found: Mapping[str, PolicyReplay],
+    usage: Usage,
+    cutoffs: NDArray[np.int64],
+    outlook: PredictiveDistribution,
 ) -> Iterator[pd.DataFrame]:
     """Yield every request, a policy at a time: together they may be millions of rows.
 
@@ -30,7 +33,7 @@ def frame_requests(
         Names the services and the clock.
     cutoffs : numpy.ndarray
         int64, ascending.
-    outlook : Outlook
+    outlook : PredictiveDistribution
         At the cutoffs.
 
     Yields

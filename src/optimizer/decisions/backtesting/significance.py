@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.decisions.backtesting.frontier import FloatVector, Frontier, Meeting
+from optimizer.decisions.backtesting.frontier import FloatVector, Frontier, FrontierPoint
 from optimizer.evaluation.bootstrap import interval, resample_services
 
 
@@ -89,7 +89,7 @@ def compare_cost(
     whole = np.ones((1, counts.shape[1]), dtype=np.int32)
     weights = np.vstack([whole, counts])
     cap = None if reference is None else reference.weighted(weights)
-    met: Meeting = policy.weighted(weights).meet(limit, cap)
+    met: FrontierPoint = policy.weighted(weights).meet(limit, cap)
     names = tuple(rules)
     costs = np.full((len(names) + 1, len(weights)), np.nan)  # the last row: no rule at all
     for place, name in enumerate(names):

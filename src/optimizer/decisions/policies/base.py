@@ -17,7 +17,7 @@ from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
 
-class Rule(ABC):
+class BasePolicy(ABC):
     """A policy of one formula over past usage, the same for every service.
 
     Parameters
@@ -63,7 +63,7 @@ class Rule(ABC):
         """The policy's own sweep alone: the knob is one number."""
         return {"": self}
 
-    def using(self, surface: Surface) -> Policy:
+    def with_surface(self, surface: Surface) -> Policy:
         """Return the policy itself: a rule asks no surface."""
         return self
 

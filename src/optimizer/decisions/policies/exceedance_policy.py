@@ -9,13 +9,13 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Forecast, Surface
 from optimizer.models.exceedance.rolling import RollingSurface
 
 
-class SurfacePolicy(Rule):
+class ExceedancePolicy(BasePolicy):
     """A policy whose requests come from an exceedance surface.
 
     Parameters
@@ -42,7 +42,7 @@ class SurfacePolicy(Rule):
         """Return the surface of the interval after each cutoff."""
         return self._surface.forecast(usage, cutoffs)
 
-    def using(self, surface: Surface) -> Self:
+    def with_surface(self, surface: Surface) -> Self:
         """Return the same policy, asking another surface."""
         other = copy(self)
         other._surface = surface

@@ -51,7 +51,7 @@ class Policy(Protocol):
         """
         ...
 
-    def using(self, surface: Surface) -> Policy:
+    def with_surface(self, surface: Surface) -> Policy:
         """Return the same policy, asking this exceedance surface if it asks any."""
         ...
 

@@ -58,9 +58,9 @@ class Wrapper(ABC):
         """The wrapped policy's sweeps, each wrapped the same."""
         return {name: self._around(one) for name, one in self._policy.sweeps.items()}
 
-    def using(self, surface: Surface) -> Wrapper:
+    def with_surface(self, surface: Surface) -> Wrapper:
         """Return the same wrapper around the policy asking this surface."""
-        return self._around(self._policy.using(surface))
+        return self._around(self._policy.with_surface(surface))
 
     def _around(self, policy: Policy) -> Wrapper:
         other = copy(self)

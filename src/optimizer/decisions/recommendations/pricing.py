@@ -19,8 +19,8 @@ from optimizer.decisions.pricing.catalogue import (
     price_per_hour,
 )
 from optimizer.decisions.pricing.savings import monthly_savings
-from optimizer.decisions.recommendations.recommend import SHARE, Advice
-from optimizer.decisions.recommendations.snapshot import Asked
+from optimizer.decisions.recommendations.recommend import SHARE, RecommendationSettings
+from optimizer.decisions.recommendations.snapshot import PolicyRequests
 from optimizer.demand.usage import CPU, MEMORY
 
 MONEY = ("monthly_saving", "monthly_saving_p10", "monthly_saving_p90")
@@ -29,7 +29,7 @@ PACKED = ("freed_monthly_cost", "packed_monthly_saving", "nodes_before", "nodes_
 
 
 @dataclass(frozen=True)
-class Priced:
+class PricedRecommendations:
     """Recommendations with their savings, and the figures of the fleet.
 
     Parameters
@@ -47,13 +47,13 @@ class Priced:
     nodes: tuple[str, ...] = ()
 
 
-def price_advice(
+def price_recommendations(
     frame: pd.DataFrame,
-    asked: Mapping[str, Asked],
+    asked: Mapping[str, PolicyRequests],
     catalogue: PriceCatalogue | None,
-    settings: Advice,
+    settings: RecommendationSettings,
     seed: int,
-) -> Priced:
+) -> PricedRecommendations:
     """Return recommendations with what a month of following them would save.
 
     Parameters
@@ -64,20 +64,20 @@ def price_advice(
         By resource.
     catalogue : PriceCatalogue, optional
         Without one, savings are NaN: there is no default price.
-    settings : Advice
+    settings : RecommendationSettings
         Node type and reserve.
     seed : int
         Of the bootstrap over days.
 
     Returns
     -------
-    Priced
+    PricedRecommendations
         A row that is kept or not judged saves nothing, one of unknown capacity an unknown sum. The
         saving of the others is what following the policy over the past weeks would have saved,
         at every cutoff, a month; its P10 and P90 come from resampling the days.
     """
     if catalogue is None:
-        return Priced(frame.assign(**dict.fromkeys(MONEY, np.nan)), {})
+        return PricedRecommendations(frame.assign(**dict.fromkeys(MONEY, np.nan)), {})
     current = frame["current"].to_numpy(np.float64)
     moved = frame["action"].isin(["scale_up", "scale_down"]).to_numpy()
     past = np.concatenate([one.past for one in asked.values()], axis=1)
@@ -91,7 +91,7 @@ def price_advice(
         monthly_saving=saved.mean, monthly_saving_p10=saved.p10, monthly_saving_p90=saved.p90
     )
     if np.isnan(saved.total):  # no capacity is known
-        return Priced(told, {})
+        return PricedRecommendations(told, {})
     fleet = {
         "current_monthly_cost": total_cost(told, "current", catalogue),
         "target_monthly_cost": total_cost(told, "current", catalogue) - saved.total,
@@ -100,7 +100,7 @@ def price_advice(
         "monthly_saving_p90": saved.total_p90,
     }
     packed, nodes = pack_fleet(told, catalogue, settings)
-    return Priced(told, fleet | packed, nodes)
+    return PricedRecommendations(told, fleet | packed, nodes)
 
 
 def total_cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
@@ -124,7 +124,7 @@ def total_cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> f
 
 
 def pack_fleet(
-    frame: pd.DataFrame, catalogue: PriceCatalogue, settings: Advice
+    frame: pd.DataFrame, catalogue: PriceCatalogue, settings: RecommendationSettings
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return what the targets free and what nodes save, over clusters: they share no nodes.
 
@@ -162,7 +162,7 @@ def _node(
     wide: pd.DataFrame,
     side: str,
     catalogue: PriceCatalogue,
-    settings: Advice,
+    settings: RecommendationSettings,
     rules: PackingRules,
 ) -> Instance:
     """Return the type of the nodes of one side."""
@@ -181,7 +181,7 @@ def join_resources(frames: Sequence[pd.DataFrame], events: pd.Series[float] | No
     Parameters
     ----------
     frames : sequence of pandas.DataFrame
-        From :func:`~optimizer.decisions.recommendations.recommend.advise`.
+        From :func:`~optimizer.decisions.recommendations.recommend.recommend_resource`.
     events : pandas.Series, optional
         Probability of a scale event by ``service_id``; NaN without a model.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.demand.usage import CPU, MEMORY, Usage
-from optimizer.models.exceedance.explanation import tell_percent
+from optimizer.models.exceedance.explanation import format_percent
 
 SENTENCES = {
     "silent": "{name} has not been observed for {stale} or longer: nothing can be recommended.",
@@ -41,7 +41,7 @@ ABOVE = {
 """What the exceedance of a target means."""
 
 
-def tell_reasons(
+def format_reasons(
     codes: NDArray[np.str_],
     usage: Usage,
     current: FloatArray,
@@ -72,13 +72,13 @@ def tell_reasons(
     return [
         SENTENCES[code].format(
             name=name, unit=unit, current=now, target=then, days=seen, stale=spans[0],
-            least=spans[1], above=ABOVE[usage.resource].format(_tell_share(share)),
+            least=spans[1], above=ABOVE[usage.resource].format(_format_share(share)),
         )
         for code, now, then, share, seen in rows
     ]  # fmt: skip
 
 
-def _tell_share(share: float) -> str:
+def _format_share(share: float) -> str:
     if np.isnan(share):
         return "an unknown share"
-    return "less than 0.01 %" if share < 1e-4 else tell_percent(share)
+    return "less than 0.01 %" if share < 1e-4 else format_percent(share)

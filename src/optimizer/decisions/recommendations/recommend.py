@@ -14,11 +14,11 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import BoolArray, FloatArray
 from optimizer.core.schema import CLUSTER, SERVICE
 from optimizer.core.validation import require_between, require_count
-from optimizer.decisions.recommendations.reasons import tell_reasons
+from optimizer.decisions.recommendations.reasons import format_reasons
 from optimizer.demand.censoring import clipped_share
 from optimizer.demand.history import peak
 from optimizer.demand.usage import CPU, MEMORY, Usage
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 UNITS = {CPU: "cores"}
 SHARE = "share of capacity"
@@ -30,7 +30,7 @@ BANDS = (0.001, 0.005, 0.02, 0.1)
 
 
 @dataclass(frozen=True)
-class Advice:
+class RecommendationSettings:
     """When a request differs enough, what counts as idle, and how risk is graded.
 
     Parameters
@@ -116,7 +116,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class ResourceCase:
+class RecommendationInputs:
     """What is known of one resource of all services.
 
     Parameters
@@ -132,7 +132,7 @@ class ResourceCase:
         any limit; NaN where it does not know.
     target : numpy.ndarray
         float32, shape ``(n_services,)``: the same within floor and cap, never NaN.
-    outlook : Outlook
+    outlook : PredictiveDistribution
         Of one cutoff: now.
     drivers : tuple of tuple of str
         What drove the forecast of each service.
@@ -148,20 +148,22 @@ class ResourceCase:
     capacity_known: BoolArray
     asked: FloatArray
     target: FloatArray
-    outlook: Outlook
+    outlook: PredictiveDistribution
     drivers: tuple[tuple[str, ...], ...]
     least: str
     standing: FloatArray
 
 
-def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
+def recommend_resource(
+    case: RecommendationInputs, settings: RecommendationSettings
+) -> pd.DataFrame:
     """Return the recommendations of one resource, one row per service; nothing in money yet.
 
     Parameters
     ----------
-    case : ResourceCase
+    case : RecommendationInputs
         What is known.
-    settings : Advice
+    settings : RecommendationSettings
         Deadband, idleness and bands.
 
     Returns
@@ -233,7 +235,7 @@ def advise(case: ResourceCase, settings: Advice) -> pd.DataFrame:
             "confidence": np.sum(~np.isnan(_part(usage, fortnight).values), axis=1) / fortnight,
             "drivers": pd.Series(list(case.drivers), dtype=object),
             "reason_code": codes,
-            "reason": tell_reasons(
+            "reason": format_reasons(
                 codes, usage, current, target, exceedance, (settings.stale_after, case.least)
             ),
         }

@@ -14,7 +14,7 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import FloatArray
 from optimizer.core.schema import SERVICE
 from optimizer.decisions.pricing.catalogue import PriceCatalogue, price_per_hour
-from optimizer.decisions.recommendations.recommend import SHARE, Advice
+from optimizer.decisions.recommendations.recommend import SHARE, RecommendationSettings
 from optimizer.decisions.recommendations.replicas import desired_replicas, split_by_step
 from optimizer.demand.usage import CPU, MEMORY, Usage
 
@@ -45,7 +45,10 @@ class Replicas:
 
 
 def split_services(
-    frame: pd.DataFrame, cpu: Usage, catalogue: PriceCatalogue | None, settings: Advice
+    frame: pd.DataFrame,
+    cpu: Usage,
+    catalogue: PriceCatalogue | None,
+    settings: RecommendationSettings,
 ) -> Replicas:
     """Return replicas and their size for the services whose id matches ``scale_out``.
 
@@ -60,7 +63,7 @@ def split_services(
         of each hour.
     catalogue : PriceCatalogue, optional
         Needed where services scale out: the cheapest split depends on prices.
-    settings : Advice
+    settings : RecommendationSettings
         Pattern, step and most replicas.
 
     Raises

@@ -11,25 +11,28 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray, Panel
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.decisions.recommendations.recommend import Advice, ResourceCase
+from optimizer.decisions.recommendations.recommend import (
+    RecommendationInputs,
+    RecommendationSettings,
+)
 from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import uncensor
 from optimizer.demand.from_panel import has_capacity, usage_of
 from optimizer.demand.usage import Usage
 from optimizer.evaluation.coverage import ALL, tabulate_bounds, tabulate_promises
-from optimizer.models.conformal.conformal import Ranking
+from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.exceedance.explanation import explain_targets
 from optimizer.models.exceedance.fitted import TrainedSurface
 from optimizer.models.exceedance.forecast import Forecast
 
 
 @dataclass(frozen=True)
-class Asked:
+class PolicyRequests:
     """What a policy requests of one resource.
 
     Parameters
     ----------
-    case : ResourceCase
+    case : RecommendationInputs
         Now.
     past : numpy.ndarray
         float32, shape ``(n_cutoffs, n_services)``: what it requests at each cutoff of the last
@@ -46,7 +49,7 @@ class Asked:
         Without rows where none has come due.
     """
 
-    case: ResourceCase
+    case: RecommendationInputs
     past: FloatArray
     days: NDArray[np.int64]
     hold: pd.Timedelta
@@ -56,7 +59,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Told:
+class CachedForecast:
     """A surface that has been asked already."""
 
     answer: Forecast
@@ -68,14 +71,14 @@ class _Told:
         return self.answer
 
 
-def ask_policy(
+def evaluate_policy(
     policy: Policy,
     surface: TrainedSurface,
     panel: Panel,
-    settings: Advice,
+    settings: RecommendationSettings,
     bounds: RequestBounds,
-    calibrator: Ranking,
-) -> Asked:
+    calibrator: ConformalCalibrator,
+) -> PolicyRequests:
     """Return what a policy requests now, with bounds, risk and what drove them.
 
     Parameters
@@ -86,11 +89,11 @@ def ask_policy(
         The champion of the resource.
     panel : Panel
         All telemetry up to now.
-    settings : Advice
+    settings : RecommendationSettings
         How far back savings look, and what counts as clipped.
     bounds : RequestBounds
         Floor and cap of every request.
-    calibrator : Ranking
+    calibrator : ConformalCalibrator
         How past outcomes are weighed.
 
     Notes
@@ -113,9 +116,9 @@ def ask_policy(
         more = _ask(policy, surface.forecast(freed, cutoffs), freed, cutoffs)
         raw = np.where(clipped, np.fmax(raw, more), more)
     past = bounds.hold(raw, freed, cutoffs)
-    outlook = calibrator.outlook(usage, forecast)
+    outlook = calibrator.predict(usage, forecast)
     table = answer.table.part(cutoffs[-1:])
-    case = ResourceCase(
+    case = RecommendationInputs(
         usage=usage,
         clusters=newest_clusters(panel),
         capacity_known=has_capacity(panel, surface.resource),
@@ -127,7 +130,7 @@ def ask_policy(
         standing=past[-count_steps(pd.Timedelta(days=7), usage.step) // interval :].max(axis=0),
     )
     moments = usage.timestamps[cutoffs - 1].astype("datetime64[D]").astype(np.int64)
-    due = (np.arange(len(cutoffs)) >= forecast.honest - forecast.start) & (
+    due = (np.arange(len(cutoffs)) >= forecast.n_in_sample_cutoffs - forecast.start) & (
         cutoffs + interval <= usage.n_steps
     )
     held = outlook.part(due), usage, cutoffs[due], interval, [surface.resource] * usage.n_services
@@ -139,11 +142,11 @@ def ask_policy(
         )
     )
     long = int(due.sum()) * surface.interval
-    return Asked(case, past, moments, surface.interval, long, promises, peak_bounds)
+    return PolicyRequests(case, past, moments, surface.interval, long, promises, peak_bounds)
 
 
 def _ask(policy: Policy, told: Forecast, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
-    own = policy.using(_Told(told))
+    own = policy.with_surface(CachedForecast(told))
     asked: FloatArray = own.request(usage, cutoffs, (own.setting,))[0]
     return asked
 

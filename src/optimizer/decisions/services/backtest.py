@@ -40,7 +40,7 @@ from optimizer.evaluation.coverage import (
     tabulate_promises,
 )
 from optimizer.evaluation.plots.coverage import plot_promises
-from optimizer.models.conformal.predictive import Outlook
+from optimizer.models.conformal.predictive import PredictiveDistribution
 
 BUSY = 0.02
 """Mean utilisation above which a service is no idle one."""
@@ -79,7 +79,7 @@ def build_replayed(config: ExperimentConfig, parts: Decisions) -> dict[str, Poli
 
 
 @dataclass(frozen=True)
-class Replayed:
+class BacktestResult:
     """A replay, ready to be told of.
 
     Parameters
@@ -90,7 +90,7 @@ class Replayed:
         What was used.
     cutoffs : numpy.ndarray
         int64, shape ``(n_cutoffs,)``.
-    outlook : Outlook
+    outlook : PredictiveDistribution
         At the cutoffs.
     known : float
         Share of the requests at which a surface was known.
@@ -103,7 +103,7 @@ class Replayed:
     found: dict[str, PolicyReplay]
     usage: Usage
     cutoffs: NDArray[np.int64]
-    outlook: Outlook
+    outlook: PredictiveDistribution
     known: float
     groups: tuple[str, ...]
     prices: PriceCatalogue | None
@@ -127,13 +127,13 @@ class Replayed:
 
 
 def write_backtest(
-    seen: Replayed, output: Path, more: dict[str, Any], began: float
+    seen: BacktestResult, output: Path, more: dict[str, Any], began: float
 ) -> dict[str, Any]:
     """Write requests, tables and plots, and return the plain record.
 
     Parameters
     ----------
-    seen : Replayed
+    seen : BacktestResult
         The replay.
     output : pathlib.Path
         Gets the files.
@@ -186,7 +186,7 @@ def flatten_replay(record: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def tabulate_groups(seen: Replayed) -> pd.DataFrame:
+def tabulate_groups(seen: BacktestResult) -> pd.DataFrame:
     """Return every policy's figures per group of services, at its configured setting."""
     parts = [
         pd.DataFrame(seen.figures(chosen)).assign(group=name, services=chosen.sum())
@@ -196,7 +196,7 @@ def tabulate_groups(seen: Replayed) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def save_plots(seen: Replayed, promises: pd.DataFrame, directory: Path) -> None:
+def save_plots(seen: BacktestResult, promises: pd.DataFrame, directory: Path) -> None:
     """Write the pictures of a replay."""
     directory.mkdir(exist_ok=True)
     service = busiest_service(seen.usage, seen.cutoffs)

@@ -13,11 +13,11 @@ from optimizer.core.validation import require_choice
 from optimizer.decisions.backtesting.replay import Replay
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
-from optimizer.decisions.recommendations.recommend import Advice
-from optimizer.decisions.simulation.settings import Feedback
+from optimizer.decisions.recommendations.recommend import RecommendationSettings
+from optimizer.decisions.simulation.settings import SimulationSettings
 from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.usage import CPU, MEMORY
-from optimizer.models.conformal.conformal import Ranking
+from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.exceedance.rolling import RollingSurface
 from optimizer.sources.base import TelemetrySource
 from optimizer.training.experiment import build_surfaces
@@ -39,10 +39,10 @@ class Decisions:
 
     source: TelemetrySource
     bounds: RequestBounds
-    conformal: Ranking
+    conformal: ConformalCalibrator
     replay: Replay
-    recommend: Advice
-    simulate: Feedback
+    recommend: RecommendationSettings
+    simulate: SimulationSettings
     surfaces: Mapping[str, RollingSurface]
     policies: Mapping[str, Policy]
     prices: PriceCatalogue | None
@@ -60,10 +60,10 @@ def build_decisions(config: ExperimentConfig) -> Decisions:
     return Decisions(
         source=build(config.data, "data", TelemetrySource),
         bounds=build(config.bounds, "bounds", RequestBounds),
-        conformal=build(config.conformal, "conformal", Ranking),
+        conformal=build(config.conformal, "conformal", ConformalCalibrator),
         replay=build(config.replay, "replay", Replay),
-        recommend=build(config.recommend, "recommend", Advice),
-        simulate=build(config.simulate, "simulate", Feedback),
+        recommend=build(config.recommend, "recommend", RecommendationSettings),
+        simulate=build(config.simulate, "simulate", SimulationSettings),
         surfaces=build_surfaces(config),
         policies={
             resource: build(node, f"policy.{resource}", Policy)
@@ -126,6 +126,6 @@ def build_policies(
 ) -> dict[str, Policy]:
     """Return policies by name, those that ask a surface asking this one."""
     return {
-        name: build(node, f"policy.{resource}", Policy).using(surface)
+        name: build(node, f"policy.{resource}", Policy).with_surface(surface)
         for name, node in nodes.items()
     }

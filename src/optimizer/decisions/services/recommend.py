@@ -13,10 +13,10 @@ from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
 from optimizer.decisions.backtesting.tables import ORACLE
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
-from optimizer.decisions.recommendations.pricing import join_resources, price_advice
-from optimizer.decisions.recommendations.recommend import advise
+from optimizer.decisions.recommendations.pricing import join_resources, price_recommendations
+from optimizer.decisions.recommendations.recommend import recommend_resource
 from optimizer.decisions.recommendations.replica_profile import Replicas, split_services
-from optimizer.decisions.recommendations.snapshot import Asked, ask_policy
+from optimizer.decisions.recommendations.snapshot import PolicyRequests, evaluate_policy
 from optimizer.decisions.services.components import Decisions
 from optimizer.demand.from_panel import METRICS
 from optimizer.demand.usage import CPU, MEMORY
@@ -57,7 +57,7 @@ class Champions:
 
 
 @dataclass(frozen=True)
-class Recommended:
+class RecommendationResult:
     """Recommendations, ready to be written and shown.
 
     Parameters
@@ -87,7 +87,7 @@ class Recommended:
     replicas: Replicas
     fleet: dict[str, float]
     nodes: tuple[str, ...]
-    asked: dict[str, Asked]
+    asked: dict[str, PolicyRequests]
     catalogue: PriceCatalogue | None
     models: dict[str, str]
     policies: dict[str, str]
@@ -120,7 +120,7 @@ def recommend(
     champions: Champions,
     events: pd.Series[float] | None,
     data: str,
-) -> Recommended:
+) -> RecommendationResult:
     """Return what every service should request until the next cutoff, and what that saves.
 
     Parameters
@@ -139,16 +139,16 @@ def recommend(
         Name of the data.
     """
     requests = {
-        resource: ask_policy(
+        resource: evaluate_policy(
             parts.policies[resource], surface, panel, parts.recommend, parts.bounds, parts.conformal
         )
         for resource, surface in champions.surfaces.items()
     }
-    frames = [advise(one.case, parts.recommend) for one in requests.values()]
+    frames = [recommend_resource(one.case, parts.recommend) for one in requests.values()]
     joined = join_resources(frames, events)
-    priced = price_advice(joined, requests, parts.prices, parts.recommend, config.seed)
+    priced = price_recommendations(joined, requests, parts.prices, parts.recommend, config.seed)
     usage = requests[CPU].case.usage
-    return Recommended(
+    return RecommendationResult(
         replicas=split_services(priced.frame, usage, parts.prices, parts.recommend),
         fleet=priced.fleet,
         nodes=priced.nodes,
@@ -157,7 +157,7 @@ def recommend(
         models={name: f"version {one.version}" for name, one in champions.versions.items()},
         policies={resource: config.choices[f"policy/{resource}"] for resource in requests},
         data=data,
-        notes=tell_notes(requests, parts.prices, champions),
+        notes=format_notes(requests, parts.prices, champions),
         deadband=parts.recommend.deadband,
     )
 
@@ -194,20 +194,20 @@ def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str
             continue
         found = find_champion(run, f"{target}-{data}")
         if found is None:
-            seen, fix = tell_missing(run, f"{target}-{data}", training_command(target, overrides))
+            seen, fix = format_missing(run, f"{target}-{data}", training_command(target, overrides))
             allowed = "a champion: a trained exceedance surface that beat the baselines"
             raise ConfigError(f"registry {target}-{data}", seen=seen, allowed=allowed, fix=fix)
         versions[target] = found
         surfaces[resource] = load_trained(found)
     events = find_champion(run, f"{EVENTS}-{data}")
     if events is None:
-        seen, fix = tell_missing(run, f"{EVENTS}-{data}", training_command(EVENTS, overrides))
+        seen, fix = format_missing(run, f"{EVENTS}-{data}", training_command(EVENTS, overrides))
         why = f"event probabilities are unknown: {seen} of {EVENTS}-{data}; {fix}"
         return Champions(versions, surfaces, None, why)
     return Champions(versions | {EVENTS: events}, surfaces, load_trained(events))
 
 
-def tell_missing(run: TrackedRun, name: str, command: str) -> tuple[str, str]:
+def format_missing(run: TrackedRun, name: str, command: str) -> tuple[str, str]:
     """Return what there is in place of a champion, and what to do about it."""
     found = find_challenger(run, name)
     if found is None:
@@ -233,8 +233,8 @@ def training_command(target: str, overrides: list[str]) -> str:
     return " ".join(["python flows/train.py", f"target={target}", *kept])
 
 
-def tell_notes(
-    requests: Mapping[str, Asked],
+def format_notes(
+    requests: Mapping[str, PolicyRequests],
     catalogue: PriceCatalogue | None,
     champions: Champions,
 ) -> tuple[str, ...]:

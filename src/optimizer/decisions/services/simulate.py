@@ -11,13 +11,13 @@ from optimizer.core.plotting import save_figure
 from optimizer.decisions.backtesting.tables import ORACLE
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.services.components import Decisions, build_policies, policy_nodes
-from optimizer.decisions.simulation.closed_loop import FeedbackResult
-from optimizer.decisions.simulation.plots import plot_feedback
+from optimizer.decisions.simulation.closed_loop import SimulationResult
+from optimizer.decisions.simulation.plots import plot_simulation
 from optimizer.decisions.simulation.settings import BESIDE, summarise, tabulate_rounds
 
 WORDS = {True: "treated", False: "untreated"}
 """Whether steps at the limit are treated before a policy sees them."""
-Simulated = dict[str, dict[bool, FeedbackResult]]
+Simulated = dict[str, dict[bool, SimulationResult]]
 """Results by policy and whether clipped usage was treated."""
 
 
@@ -43,7 +43,7 @@ def write_simulation(found: Simulated, output: Path) -> dict[str, Any]:
     plots = output / "plots"
     plots.mkdir(exist_ok=True)
     treated, untreated = ({name: both[one] for name, both in found.items()} for one in WORDS)
-    save_figure(plot_feedback(treated, untreated), plots / "simulation.png")
+    save_figure(plot_simulation(treated, untreated), plots / "simulation.png")
     figures = [
         {"policy": name, "treated": one, **summarise(result)}
         for name, both in found.items()

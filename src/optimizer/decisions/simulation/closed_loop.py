@@ -16,17 +16,23 @@ from optimizer.core.errors import ConfigError, InsufficientHistoryError
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_choice, require_count
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.decisions.simulation.rounds import Past, Schedule, ask, limits_of, tabulate
-from optimizer.decisions.simulation.serving import Served, Serving
+from optimizer.decisions.simulation.rounds import (
+    ObservedHistory,
+    RoundSchedule,
+    ask,
+    limits_of,
+    tabulate,
+)
+from optimizer.decisions.simulation.serving import Serving, ServingResult
 from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import Censoring
 from optimizer.demand.usage import MEMORY, Usage
 
-TODAY, LIMIT = "today", "limit"
+CURRENT_REQUEST, LIMIT = "today", "limit"
 
 
 @dataclass(frozen=True)
-class FeedbackResult:
+class SimulationResult:
     """What every round asked for, and what it did to demand.
 
     Parameters
@@ -66,7 +72,7 @@ class FeedbackResult:
         return None if first == len(large) else first + 2
 
 
-def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
+def simulate_rounds(  # noqa: PLR0913 - the knobs of one experiment
     demand: Usage,
     policy: Policy,
     *,
@@ -76,10 +82,10 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     repeat: bool = False,
     serving: Serving | None = None,
     censoring: Censoring | None = None,
-    capacity: str = TODAY,
+    capacity: str = CURRENT_REQUEST,
     step: float = 1.0,
     bounds: RequestBounds | None = None,
-) -> FeedbackResult:
+) -> SimulationResult:
     """Apply a policy's requests as limits, round after round.
 
     Parameters
@@ -87,7 +93,7 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     demand : Usage
         True demand of every service; its capacity is what is requested before the first round.
     policy : Policy
-        Asked at its own setting.
+        PolicyRequests at its own setting.
     rounds : int
         How many, at least 2.
     every : str
@@ -136,10 +142,10 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
     require_lost(demand.resource, serving.carried)
     schedule = _schedule(demand, rounds, every, window, repeat=repeat)
     told = serving.share(demand.capacity)
-    past = Past.free(schedule.before(demand), serving.autoscaler.least)
+    past = ObservedHistory.free(schedule.before(demand), serving.autoscaler.least)
     state = serving.begin(demand.n_services)
     requests: list[FloatArray] = []
-    served: list[Served] = []
+    served: list[ServingResult] = []
     for number in range(rounds):
         view = schedule.view(demand, past, number, serving.per_replica, told, censoring)
         wanted = ask(policy, view, schedule.cutoffs(view), schedule.hold, limits)
@@ -154,10 +160,12 @@ def simulate_feedback(  # noqa: PLR0913 - the knobs of one experiment
             told = requests[-1][-1]
     demands = [schedule.demand(demand, number) for number in range(rounds)]
     table, clipped = tabulate(demands, served, censoring or Censoring())
-    return FeedbackResult(demand.resource, table, np.stack(requests), clipped)
+    return SimulationResult(demand.resource, table, np.stack(requests), clipped)
 
 
-def _schedule(demand: Usage, rounds: int, every: str, window: str, *, repeat: bool) -> Schedule:
+def _schedule(
+    demand: Usage, rounds: int, every: str, window: str, *, repeat: bool
+) -> RoundSchedule:
     """Return the schedule in steps, or raise if demand is too short for it."""
     hold = count_steps(parse_duration(every, "interval"), demand.step)
     length = count_steps(parse_duration(window, "simulate.window"), demand.step)
@@ -169,13 +177,13 @@ def _schedule(demand: Usage, rounds: int, every: str, window: str, *, repeat: bo
             allowed=f"at least {format_duration(least * demand.step)}",
             fix="give more history, or set a shorter simulate.window, or fewer simulate.rounds",
         )
-    return Schedule(hold, length, demand.n_steps - least + (0 if repeat else 1), repeat)
+    return RoundSchedule(hold, length, demand.n_steps - least + (0 if repeat else 1), repeat)
 
 
 def require_possible(rounds: int, capacity: str, step: float) -> None:
-    """Raise a ConfigError unless the settings of :func:`simulate_feedback` are in range."""
+    """Raise a ConfigError unless the settings of :func:`simulate_rounds` are in range."""
     require_count("simulate.rounds", rounds, 2, fix=12)
-    require_choice("simulate.capacity", capacity, (TODAY, LIMIT))
+    require_choice("simulate.capacity", capacity, (CURRENT_REQUEST, LIMIT))
     require_between("simulate.step", step, 0.0, 1.0, fix=1.0, open_low=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from optimizer.core.plotting import GREY, SERIES, legend_outside, new_figure
-from optimizer.decisions.simulation.closed_loop import FeedbackResult
+from optimizer.decisions.simulation.closed_loop import SimulationResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,8 +18,8 @@ AROUND = 5.0
 """Percent that are shown on both sides of the first round: a change of 1 % must not look large."""
 
 
-def plot_feedback(
-    found: Mapping[str, FeedbackResult], untreated: Mapping[str, FeedbackResult] | None = None
+def plot_simulation(
+    found: Mapping[str, SimulationResult], untreated: Mapping[str, SimulationResult] | None = None
 ) -> Figure:
     """Return the total request and the unmet demand of every round, one line per policy.
 

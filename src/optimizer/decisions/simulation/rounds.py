@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optimizer.core.panel import FloatArray
 from optimizer.decisions.backtesting.replay import request_bounded
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.decisions.simulation.serving import Counts, Floats, Served, Serving
+from optimizer.decisions.simulation.serving import Counts, Floats, Serving, ServingResult
 from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.censoring import Censoring, clipped_services, uncensor
 from optimizer.demand.usage import Usage
@@ -22,7 +22,7 @@ OVER = 1.0 + 1e-6
 
 
 @dataclass(frozen=True)
-class Past:
+class ObservedHistory:
     """What has been recorded so far, of whole services: shape ``(n_services, n_steps)`` each.
 
     Parameters
@@ -40,26 +40,26 @@ class Past:
     replicas: Counts
 
     @classmethod
-    def free(cls, values: FloatArray, replicas: int) -> Past:
+    def free(cls, values: FloatArray, replicas: int) -> ObservedHistory:
         """Return a past without limits."""
         return cls(values, np.full(values.shape, np.inf), np.full(values.shape, replicas))
 
-    def join(self, served: Served) -> Past:
+    def join(self, served: ServingResult) -> ObservedHistory:
         """Return the past with a round added."""
-        return Past(
+        return ObservedHistory(
             np.concatenate([self.observed, served.observed], axis=1),
             np.concatenate([self.limits, served.capacity], axis=1),
             np.concatenate([self.replicas, served.replicas], axis=1),
         )
 
-    def newest(self, steps: int) -> Past:
+    def newest(self, steps: int) -> ObservedHistory:
         """Return its last steps."""
         part = slice(-steps, None)
-        return Past(self.observed[:, part], self.limits[:, part], self.replicas[:, part])
+        return ObservedHistory(self.observed[:, part], self.limits[:, part], self.replicas[:, part])
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RoundSchedule:
     """When policies are asked and what they are given, in steps.
 
     Parameters
@@ -94,7 +94,7 @@ class Schedule:
     def view(
         self,
         demand: Usage,
-        past: Past,
+        past: ObservedHistory,
         number: int,
         per_replica: bool,
         capacity: FloatArray,
@@ -106,7 +106,7 @@ class Schedule:
         ----------
         demand : Usage
             Gives the clock and the names, no demand.
-        past : Past
+        past : ObservedHistory
             All that has been recorded.
         number : int
             Of the round, from 0.
@@ -137,7 +137,7 @@ class Schedule:
         back = np.arange(1 - seen.n_steps, 1) * demand.step.to_timedelta64()
         return replace(seen, timestamps=demand.timestamps[end - 1] + back)
 
-    def _known(self, past: Past, number: int) -> Past:
+    def _known(self, past: ObservedHistory, number: int) -> ObservedHistory:
         """Return the record to learn from: where demand repeats, all rounds under limits."""
         if self.repeat:
             return past.newest(self.length * max(1, number))
@@ -158,7 +158,7 @@ def ask(
     Parameters
     ----------
     policy : Policy
-        Asked at its own setting.
+        PolicyRequests at its own setting.
     view : Usage
         Observed usage; a cutoff reads what lies before it.
     cutoffs : numpy.ndarray
@@ -186,7 +186,7 @@ def limits_of(requests: FloatArray, hold: int, n_steps: int, serving: Serving) -
 
 
 def tabulate(
-    demands: Sequence[Usage], served: Sequence[Served], censoring: Censoring
+    demands: Sequence[Usage], served: Sequence[ServingResult], censoring: Censoring
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the figures of every round, and the services clipped in the last one.
 
@@ -194,7 +194,7 @@ def tabulate(
     ----------
     demands : sequence of Usage
         True demand of each round.
-    served : sequence of Served
+    served : sequence of ServingResult
         What came of it.
     censoring : Censoring
         What counts as clipped.

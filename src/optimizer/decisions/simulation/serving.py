@@ -99,7 +99,7 @@ class ServingState:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServingResult:
     """What came of a stretch of demand; arrays of shape ``(n_services, n_steps)``.
 
     Parameters
@@ -158,7 +158,7 @@ class Serving:
 
     def serve(
         self, demand: FloatArray, limits: Floats, state: ServingState, step: pd.Timedelta
-    ) -> Served:
+    ) -> ServingResult:
         """Return what is observed of demand under limits per replica.
 
         ``served = min(demand + backlog, limit * replicas)`` of each step, and ``backlog = carried *
@@ -197,4 +197,4 @@ class Serving:
             quiet = np.where(wanted != running, 0, quiet + 1)
             running = wanted
         done = ServingState(running, backlog, quiet)
-        return Served(observed.T.astype(np.float32), capacity.T, replicas.T, done)
+        return ServingResult(observed.T.astype(np.float32), capacity.T, replicas.T, done)

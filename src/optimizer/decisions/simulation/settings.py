@@ -14,11 +14,11 @@ from optimizer.core.panel import Panel
 from optimizer.core.validation import require_choice
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.simulation.closed_loop import (
-    TODAY,
-    FeedbackResult,
+    CURRENT_REQUEST,
+    SimulationResult,
     require_lost,
     require_possible,
-    simulate_feedback,
+    simulate_rounds,
 )
 from optimizer.decisions.simulation.serving import HorizontalAutoscaler, Serving
 from optimizer.demand.bounds import RequestBounds
@@ -35,8 +35,8 @@ SHOWN = (1, 5, BY)
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """Settings of :func:`~optimizer.decisions.simulation.closed_loop.simulate_feedback`.
+class SimulationSettings:
+    """Settings of :func:`~optimizer.decisions.simulation.closed_loop.simulate_rounds`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Feedback:
     interval: str = "6h"
     window: str = "14d"
     repeat: bool = True
-    capacity: str = TODAY
+    capacity: str = CURRENT_REQUEST
     step: float = 1.0
     carried: float = 0.0
     autoscaler: HorizontalAutoscaler = field(default_factory=HorizontalAutoscaler)
@@ -106,7 +106,7 @@ class Feedback:
         length = self.rounds * (parse_duration(self.interval, "interval") // panel.step)
         return usage_of(panel, self.resource, before=max(1, panel.n_steps - length))
 
-    def simulate(self, demand: Usage, policy: Policy, *, treated: bool) -> FeedbackResult:
+    def simulate(self, demand: Usage, policy: Policy, *, treated: bool) -> SimulationResult:
         """Apply a policy's requests round after round.
 
         Parameters
@@ -114,11 +114,11 @@ class Feedback:
         demand : Usage
             From :meth:`usage`.
         policy : Policy
-            Asked at its own setting.
+            PolicyRequests at its own setting.
         treated : bool
             Whether steps at the limit are treated before the policy sees them.
         """
-        return simulate_feedback(
+        return simulate_rounds(
             demand,
             policy,
             rounds=self.rounds,
@@ -138,12 +138,12 @@ def shown_rounds(rounds: int) -> tuple[int, ...]:
     return tuple(sorted({*(number for number in SHOWN if number < rounds), rounds}))
 
 
-def summarise(found: FeedbackResult) -> dict[str, Any]:
+def summarise(found: SimulationResult) -> dict[str, Any]:
     """Return the figures of a simulation that are told first.
 
     Parameters
     ----------
-    found : FeedbackResult
+    found : SimulationResult
         All rounds.
 
     Returns
@@ -171,7 +171,7 @@ def summarise(found: FeedbackResult) -> dict[str, Any]:
     }
 
 
-def tabulate_rounds(found: dict[str, dict[bool, FeedbackResult]]) -> pd.DataFrame:
+def tabulate_rounds(found: dict[str, dict[bool, SimulationResult]]) -> pd.DataFrame:
     """Return all rounds of all simulations, one row each.
 
     Parameters

@@ -40,7 +40,7 @@ def show_backtest(
             f"a surface was known at {record['surface_known']:.0%} of the requests; at the others, "
             "with too little history, policies that learn keep the present capacity"
         )
-    for line in tell_best(record, usage.resource, config.choices[f"policy/{usage.resource}"]):
+    for line in format_best(record, usage.resource, config.choices[f"policy/{usage.resource}"]):
         echo(line)
     echo(
         f"{record['services']} services ({record['busy_services']} above {BUSY:.0%}), "
@@ -78,7 +78,7 @@ def frontier_rows(
         index="policy", columns=["unmet_capped", "limit"], values="cost", dropna=False, sort=True
     )
     heads = tuple(
-        f"{tell_limit(limit, resource)}{', capped' if capped else ''}"
+        f"{format_limit(limit, resource)}{', capped' if capped else ''}"
         for capped, limit in wide.columns
     )
     middle = wide.columns.get_loc((True, LIMITS[resource][2]))
@@ -90,7 +90,7 @@ def frontier_rows(
     return ("policy", *heads), rows
 
 
-def tell_limit(limit: float, resource: str) -> str:
+def format_limit(limit: float, resource: str) -> str:
     """Return a limit as text: a share of steps, or kills per service-week."""
     return f"{limit:.1%}" if resource == CPU else f"{limit:g}"
 
@@ -118,7 +118,7 @@ def promise_rows(
     return ("group", COUNTED[resource], *heads, "peak within bounds", "below", "above"), rows
 
 
-def tell_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:
+def format_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:
     """Return a line per limit and criterion: the cheapest policy, and the chosen one's place."""
     table = pd.DataFrame(record["comparison"])
     table = table[table["group"] == ALL]
@@ -126,20 +126,20 @@ def tell_best(record: dict[str, Any], resource: str, policy: str) -> list[str]:
     grouped: Any = table.groupby(["unmet_capped", "limit"])
     for (capped, limit), rows in grouped:
         met = rows[rows["cost"].notna()].sort_values("cost")
-        at = f"at {tell_limit(limit, resource)}{', unmet demand capped' if capped else ''}"
+        at = f"at {format_limit(limit, resource)}{', unmet demand capped' if capped else ''}"
         if not len(met):
             lines.append(f"{at}: no policy keeps it at any setting")
             continue
         best = met.iloc[0]
-        told = [f"{best['policy']} is cheapest, {_tell_change(best)}"]
+        told = [f"{best['policy']} is cheapest, {_format_change(best)}"]
         if policy != best["policy"]:
             chosen = met[met["policy"] == policy]
-            told += [f"{policy} {_tell_change(row)}" for row in chosen.to_dict("records")]
+            told += [f"{policy} {_format_change(row)}" for row in chosen.to_dict("records")]
         lines.append(f"{at}: {'; '.join(told)}")
     return lines
 
 
-def _tell_change(row: Any) -> str:
+def _format_change(row: Any) -> str:
     """Return a policy against the best rule beside it, with the interval."""
     if not row["best_rule"]:
         return "and no rule beside it keeps it"

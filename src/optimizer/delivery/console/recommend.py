@@ -11,11 +11,11 @@ from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.durations import format_duration
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
 from optimizer.decisions.recommendations.pricing import MONEY, PACKED
-from optimizer.decisions.recommendations.snapshot import Asked
+from optimizer.decisions.recommendations.snapshot import PolicyRequests
 from optimizer.decisions.recommendations.standing import CHANGES
-from optimizer.decisions.services.recommend import Recommended
+from optimizer.decisions.services.recommend import RecommendationResult
 from optimizer.delivery.console.output import echo, show_table
-from optimizer.delivery.report.view_model import tell_risk
+from optimizer.delivery.report.view_model import format_risk
 from optimizer.evaluation.coverage import COUNTED
 
 SHOWN_AT_MOST = 20
@@ -23,22 +23,22 @@ SHOWN_AT_MOST = 20
 
 
 def show_recommendations(
-    found: Recommended, record: dict[str, Any], config: ExperimentConfig, output: Path
+    found: RecommendationResult, record: dict[str, Any], config: ExperimentConfig, output: Path
 ) -> None:
     """Print the recommendations that matter most, and what they add up to."""
     frame = found.frame
     weight = frame["monthly_saving"].abs().fillna(0.0) + frame["action"].isin(CHANGES)
     order = np.argsort(-weight.to_numpy(), kind="stable")[:SHOWN_AT_MOST]
     shown: Any = frame.iloc[order].to_dict("records")
-    rows = [_tell_row(row) for row in shown]
+    rows = [_format_row(row) for row in shown]
     title = f"recommendations until {record['valid_until'][:16]}, {len(frame)} in all"
     show_table(title, HEAD, rows)
     counts = ", ".join(f"{number} {name}" for name, number in record["actions"].items())
     echo(f"{counts}; at risk (3 or more): {int((frame['risk'] >= 3).sum())} rows")
     if found.catalogue is not None and found.fleet:
-        for line in _tell_fleet(found.fleet, found.catalogue, found.nodes):
+        for line in _format_fleet(found.fleet, found.catalogue, found.nodes):
             echo(line)
-    for line in _tell_promises(found.asked):
+    for line in _format_promises(found.asked):
         echo(line)
     money, against = record["patches_monthly_saving"], record["contradicted"]
     told = f"{record['patches']} files in {output / 'patches'}, nothing was applied"
@@ -62,7 +62,7 @@ HEAD = (
 )  # fmt: skip
 
 
-def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
+def _format_row(row: dict[str, Any]) -> tuple[str, ...]:
     def tell(value: float, form: str) -> str:
         return "-" if np.isnan(value) else format(value, form)
 
@@ -76,13 +76,13 @@ def _tell_row(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["action"]),
         str(row["finding"]),
         tell(row["exceedance"], ".2%"),
-        "-" if np.isnan(row["risk"]) else tell_risk(row["risk"]),
+        "-" if np.isnan(row["risk"]) else format_risk(row["risk"]),
         f"{money[0]} [{money[1]}, {money[2]}]",
         tell(row["event_probability"], ".1%"),
     )
 
 
-def _tell_promises(asked: dict[str, Asked]) -> list[str]:
+def _format_promises(asked: dict[str, PolicyRequests]) -> list[str]:
     """Return what came of each resource's promises that have come due."""
     lines = []
     for name, one in asked.items():
@@ -102,7 +102,7 @@ def _tell_promises(asked: dict[str, Asked]) -> list[str]:
     return lines
 
 
-def _tell_fleet(
+def _format_fleet(
     fleet: dict[str, float], prices: PriceCatalogue, nodes: tuple[str, ...]
 ) -> list[str]:
     unit = prices.currency

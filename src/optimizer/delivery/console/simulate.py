@@ -9,7 +9,7 @@ from optimizer.core.config_schema import ExperimentConfig
 from optimizer.decisions.services.simulate import WORDS
 from optimizer.decisions.simulation.settings import shown_rounds
 from optimizer.delivery.console.output import echo, show_table
-from optimizer.demand.censoring import tell_clipped
+from optimizer.demand.censoring import format_clipped
 from optimizer.demand.usage import MEMORY
 
 
@@ -18,9 +18,9 @@ def show_simulation(record: dict[str, Any], config: ExperimentConfig, output: Pa
     figures = record["figures"]
     unit = "GiB" if record["resource"] == MEMORY else "cores"
     title = f"{record['resource']}, total request ({unit}) by round; shares of the last round"
-    show_table(title, *feedback_rows(figures, record["rounds"]))
+    show_table(title, *simulation_rows(figures, record["rounds"]))
     for treated, untreated in zip(figures[::2], figures[1::2], strict=True):
-        echo(tell_policy(treated, untreated))
+        echo(format_policy(treated, untreated))
     if record["repeat"]:
         echo(
             f"every round replays the newest {record['window']}: violations are what the feedback "
@@ -33,7 +33,7 @@ def show_simulation(record: dict[str, Any], config: ExperimentConfig, output: Pa
     )
 
 
-def feedback_rows(
+def simulation_rows(
     figures: list[dict[str, Any]], rounds: int
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return head and rows of the simulations, one line each."""
@@ -58,18 +58,18 @@ def feedback_rows(
     return head, rows
 
 
-def tell_policy(treated: dict[str, Any], untreated: dict[str, Any]) -> str:
+def format_policy(treated: dict[str, Any], untreated: dict[str, Any]) -> str:
     """Return one plain statement: do a policy's requests settle, and what if untreated."""
     verdict = "settles" if treated["settles"] else "does not settle"
-    clipped = tell_clipped(untreated["clipped"])
+    clipped = format_clipped(untreated["clipped"])
     return (
         f"{treated['policy']} {verdict} by round {treated['judged_round']}: "
-        f"{_tell_changes(treated)} (untreated: {_tell_changes(untreated)}"
+        f"{_format_changes(treated)} (untreated: {_format_changes(untreated)}"
         f"{f'; {clipped}' if clipped else ''})"
     )
 
 
-def _tell_changes(row: dict[str, Any]) -> str:
+def _format_changes(row: dict[str, Any]) -> str:
     settled = row["settled_from"]
     told = f"below 1% a round from round {settled} on"
     if settled is None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.delivery.console.output import echo, show_table
-from optimizer.targets.dataset import EventTask, Task
+from optimizer.targets.task import EventTask, Task
 from optimizer.training.runs.rows import RowTraining
 from optimizer.training.runs.surfaces import SurfaceTraining
-from optimizer.training.summary import table_rows, tell_difference, tell_warnings
+from optimizer.training.summary import format_difference, format_warnings, table_rows
 
 SHOWN = {
     "log loss": ("log_loss", ".4f"),
@@ -28,7 +28,7 @@ def show_training(
     if isinstance(training, SurfaceTraining):
         show_surface(training.config, record, output)
     else:
-        show_rows(training.config, training.experiment.recipe.task, record, output)
+        show_rows(training.config, training.experiment.fit_config.task, record, output)
 
 
 def show_rows(config: ExperimentConfig, task: Task, record: dict[str, Any], output: Path) -> None:
@@ -43,17 +43,17 @@ def show_rows(config: ExperimentConfig, task: Task, record: dict[str, Any], outp
     echo(
         f"test fold: {rows['n_rows']:,} rows from {rows['first'][:16]} to {rows['last'][:16]}, "
         f"{record['n_features']} features, label: {record['label']}",
-        tell_difference(record["difference"], f"{record['best_baseline']}, the best baseline"),
+        format_difference(record["difference"], f"{record['best_baseline']}, the best baseline"),
     )
     if "against_defaults" in record:
         difference = record["against_defaults"]["difference"]
-        echo(tell_difference(difference, "the defaults, without the search"))
+        echo(format_difference(difference, "the defaults, without the search"))
     if isinstance(task, EventTask):
         echo(
             f"prevalence {rows['prevalence']:.2%} ({rows['n_positives']:,} positives); "
             f"decision threshold {model['decision_threshold']:.3f}: precision "
             f"{model['precision']:.2f}, recall {model['recall']:.2f}",
-            tell_warnings(model),
+            format_warnings(model),
         )
     entry = record["registry"]
     if entry["version"] is not None:

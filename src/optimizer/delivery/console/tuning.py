@@ -9,7 +9,7 @@ from optimizer.core.config_schema import ExperimentConfig
 from optimizer.delivery.console.output import echo, show_table
 from optimizer.training.leaderboard import grid_rows
 from optimizer.training.runs.grid import Job
-from optimizer.training.summary import tell_difference
+from optimizer.training.summary import format_difference
 from optimizer.training.tuning.settings import Search
 
 
@@ -40,7 +40,7 @@ def show_study(record: dict[str, Any], search: Search, config: ExperimentConfig,
         echo(
             f"test fold, seen by {record['looks_at_test']} configuration(s) of this study: "
             f"{test['metric']} {test['value']:.5g}, {gap:+.5g} from validation",
-            tell_difference(test["difference"], f"the defaults, {test['defaults']:.5g}")
+            format_difference(test["difference"], f"the defaults, {test['defaults']:.5g}")
             if "difference" in test
             else "the defaults were not beaten on validation",
         )

@@ -29,7 +29,7 @@ from optimizer.delivery.report.view_model import (
     words,
 )
 from optimizer.demand.usage import Usage
-from optimizer.evaluation.coverage import tell_bounds, tell_promises
+from optimizer.evaluation.coverage import format_bounds, format_promises
 from optimizer.evaluation.plots.coverage import plot_promises
 
 
@@ -182,8 +182,8 @@ def _fleet_plots(frame: pd.DataFrame, context: ReportContext) -> list[dict[str, 
             {
                 "source": svg_source(plot_promises(context.promises, "steps, of memory peaks,")),
                 "alt": "Promised against realised share of steps, of memory peaks, above a level",
-                "caption": f"{tell_promises(context.promises)} Above the band the level was "
-                f"exceeded more often than promised. {tell_bounds(context.bounds)}",
+                "caption": f"{format_promises(context.promises)} Above the band the level was "
+                f"exceeded more often than promised. {format_bounds(context.bounds)}",
             }
         )
     return plots

@@ -68,7 +68,7 @@ def words(name: str) -> str:
     return name.replace("_provisioned", "-provisioned").replace("_", " ")
 
 
-def tell_risk(risk: float) -> str:
+def format_risk(risk: float) -> str:
     """Return a risk with one digit, cut off: what is told as 3.0 is at risk; a dash if unknown."""
     return f"{floor(10.0 * risk + 1e-9) / 10.0:.1f}" if isfinite(risk) else DASH
 
@@ -138,7 +138,7 @@ def build_rows(frame: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str
         "sign": [SIGNS.get(name, "") for name in frame["action"]],
         "finding": frame["finding"].tolist(),
         "risky": (risk >= AT_RISK).tolist(),
-        "risk": [tell_risk(value) for value in risk],
+        "risk": [format_risk(value) for value in risk],
         "level": [risk_level(value) for value in risk],
         "saving": [money(value) for value in saving],
         "costs": (saving < 0).tolist(),

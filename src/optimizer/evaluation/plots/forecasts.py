@@ -19,7 +19,8 @@ from optimizer.core.plotting import (
     new_figure,
     say_empty,
 )
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ BANDS = ((0.1, 0.9, 0.18, "10-90 %"), (0.2, 0.8, 0.32, "20-80 %"))
 
 
 def plot_forecast_fan(
-    samples: Samples,
+    samples: Dataset,
     quantiles: FloatArray,
     task: ForecastTask,
     *,
@@ -43,7 +44,7 @@ def plot_forecast_fan(
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         Test rows.
     quantiles : numpy.ndarray
         Shape ``(n, n_horizons, n_quantiles)``.
@@ -74,7 +75,7 @@ def plot_forecast_fan(
     return figure
 
 
-def pick_services(samples: Samples, n: int = 3) -> NDArray[np.int64]:
+def pick_services(samples: Dataset, n: int = 3) -> NDArray[np.int64]:
     """Return services to show: those at evenly spaced ranks of the spread of their actuals.
 
     The choice reads labels only, so that every model is shown on the same services; the
@@ -97,7 +98,7 @@ def pick_services(samples: Samples, n: int = 3) -> NDArray[np.int64]:
 
 def _draw_forecast(
     axis: Axes,
-    samples: Samples,
+    samples: Dataset,
     predicted: FloatArray,
     task: ForecastTask,
     ahead: pd.Timedelta,

@@ -19,7 +19,7 @@ from optimizer.features.base import (
 )
 from optimizer.features.table import ON_DEMAND_VIEW
 
-Recipe = tuple[str, str, tuple[str, ...], Derive]
+FitConfig = tuple[str, str, tuple[str, ...], Derive]
 """Name, unit, inputs, function."""
 
 
@@ -61,7 +61,7 @@ class Interactions(FeatureGroup):
         return found
 
 
-def _own(window: str) -> list[Recipe]:
+def _own(window: str) -> list[FitConfig]:
     """Return where CPU stands in a window of its own history."""
     mean, std, low, high = (f"{CPU}_{kind}_{window}" for kind in ("mean", "std", "min", "max"))
     return [
@@ -72,7 +72,7 @@ def _own(window: str) -> list[Recipe]:
     ]
 
 
-def _room(window: str) -> list[Recipe]:
+def _room(window: str) -> list[FitConfig]:
     """Return how near CPU is to its recent peak, and to full."""
     peak, std = f"{CPU}_max_{window}", f"{CPU}_std_{window}"
     return [
@@ -101,7 +101,7 @@ def _product(first: Array, second: Array) -> Array:
 NET = ("network_in_mbps", "network_out_mbps")
 DISK = ("disk_read_mbps", "disk_write_mbps")
 RATE, LATENCY, CORES = "request_rate", "latency_ms", "cpu_capacity_cores"
-PAIRS: tuple[Recipe, ...] = (
+PAIRS: tuple[FitConfig, ...] = (
     ("cpu_headroom", "fraction", (CPU,), _headroom),
     ("cpu_squared", "fraction", (CPU,), lambda now: now**2),
     ("cpu_times_memory", "fraction", (CPU, MEMORY), _product),

@@ -13,7 +13,7 @@ from optimizer.core.panel import Panel
 from optimizer.features.schema import StoreSchema
 from optimizer.features.store.integrity import check_values
 from optimizer.features.store.manifest import FILE
-from optimizer.features.store.partitions import Spread, store_range
+from optimizer.features.store.partitions import MapFunction, store_range
 from optimizer.features.store.settings import StoreSettings
 from optimizer.features.store.store import FeatureStore
 
@@ -34,7 +34,7 @@ def fill_store(
     project: str,
     backfill: dict[str, str | None],
     *,
-    spread: Spread = map,
+    map_fn: MapFunction = map,
 ) -> ArtifactRef:
     """Write the features of a range to the offline store and check that values arrived.
 
@@ -50,7 +50,7 @@ def fill_store(
         The fleet.
     backfill : dict
         ``start`` and ``end`` as ISO 8601 texts, or None.
-    spread : callable
+    map_fn : callable
         Runs the weeks, as in :func:`optimizer.features.store.partitions.store_range`.
 
     Returns
@@ -74,7 +74,7 @@ def fill_store(
         start,
         end,
         rebuild=settings.rebuild,
-        spread=spread,
+        map_fn=map_fn,
     )
     for key, asked, stored in (("start", start, done.first), ("end", end, done.last + panel.step)):
         beyond = asked is not None and (asked < stored if key == "start" else asked > stored)

@@ -116,7 +116,7 @@ def _on_demand(schema: StoreSchema, views: dict[str, Any]) -> Any:
     )
 
 
-def _transform(recipe: str) -> tuple[FunctionType, str]:
+def _transform(fit_config: str) -> tuple[FunctionType, str]:
     """Return the function of the on-demand view, and its source.
 
     Feast keeps the source and rebuilds the function from nothing else, so the source holds the
@@ -124,27 +124,27 @@ def _transform(recipe: str) -> tuple[FunctionType, str]:
     """
 
     def transform(inputs: pd.DataFrame) -> pd.DataFrame:
-        return derive_frame(recipe, inputs)
+        return derive_frame(fit_config, inputs)
 
     source = (
         "def transform(inputs):\n"
         "    from optimizer.features.store.feast_objects import derive_frame\n\n"
-        f"    return derive_frame({recipe!r}, inputs)\n"
+        f"    return derive_frame({fit_config!r}, inputs)\n"
     )
     return cast("FunctionType", transform), source
 
 
-def derive_frame(recipe: str, inputs: pd.DataFrame) -> pd.DataFrame:
+def derive_frame(fit_config: str, inputs: pd.DataFrame) -> pd.DataFrame:
     """Return the derived features of each row.
 
     Parameters
     ----------
-    recipe : str
+    fit_config : str
         :meth:`StoreSchema.to_dict` as JSON.
     inputs : pandas.DataFrame
         One column per stored feature that is an input.
     """
-    schema = _schema_of(recipe)
+    schema = _schema_of(fit_config)
 
     def column(name: str) -> FloatArray:
         return inputs[name].to_numpy(np.float32, na_value=np.nan)
@@ -153,5 +153,5 @@ def derive_frame(recipe: str, inputs: pd.DataFrame) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=8)
-def _schema_of(recipe: str) -> StoreSchema:
-    return StoreSchema.from_dict(json.loads(recipe))
+def _schema_of(fit_config: str) -> StoreSchema:
+    return StoreSchema.from_dict(json.loads(fit_config))

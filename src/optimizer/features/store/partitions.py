@@ -38,7 +38,7 @@ from optimizer.features.store.weeks import WeekJob, try_week
 
 Week = tuple[str, int, int]
 """A week's Monday, its first and its last step in the range."""
-Spread = Callable[..., Iterable[Any]]
+MapFunction = Callable[..., Iterable[Any]]
 """The builtin ``map``, or what calls a function as it does, on threads or in other processes, and
 gives the results in the order of the arguments. What it is given can be pickled."""
 AHEAD = 8
@@ -72,7 +72,7 @@ def store_range(
     end: pd.Timestamp | None = None,
     *,
     rebuild: bool = False,
-    spread: Spread = map,
+    map_fn: MapFunction = map,
 ) -> Stored:
     """Compute the features of a range and write them; what is there already is left alone.
 
@@ -89,7 +89,7 @@ def store_range(
         absent.
     rebuild : bool
         Drop what is stored first.
-    spread : callable
+    map_fn : callable
         Runs the weeks: the builtin ``map`` one after the other, an engine's ``map`` side by side.
         Files and manifest are the same.
 
@@ -114,19 +114,19 @@ def store_range(
         check_version(known, schema, first, last)
         manifest, written, kept = replace(known, schema=schema), [], []
         weeks = _outwards(_weeks(panel, lo, hi), known.first)
-        size = 1 if spread is map else AHEAD  # with nothing side by side, stop at the first error
+        size = 1 if map_fn is map else AHEAD  # with nothing side by side, stop at the first error
         for batch in (weeks[at : at + size] for at in range(0, len(weeks), size)):
             jobs = [_cut(directory, panel, schema, *week) for week in batch]
             due = [job for job in jobs if not _holds(known, job)]
             if due:  # not every engine takes an empty list
-                manifest = _write_weeks(directory, manifest, due, spread)
+                manifest = _write_weeks(directory, manifest, due, map_fn)
             written += [job.week for job in due]
             kept += [job.week for job in jobs if job not in due]
     return Stored(first, last, tuple(written), tuple(kept))
 
 
 def _write_weeks(
-    directory: Path, manifest: Manifest, jobs: list[WeekJob], spread: Spread
+    directory: Path, manifest: Manifest, jobs: list[WeekJob], map_fn: MapFunction
 ) -> Manifest:
     """Write some weeks and return the manifest, which covers each once all before it are whole."""
     # if the run breaks off now, readers refuse these weeks and the next run writes them anew
@@ -135,7 +135,7 @@ def _write_weeks(
         manifest = mark_pending(manifest, job.week, before.rows if before else {})
     write_manifest(directory, manifest)
     failed: Exception | None = None
-    for job, result in zip(jobs, spread(try_week, jobs), strict=True):
+    for job, result in zip(jobs, map_fn(try_week, jobs), strict=True):
         if isinstance(result, Exception):
             failed = failed or result
         elif failed is None:  # a week after one that failed may be whole, but would leave a hole

@@ -12,10 +12,11 @@ from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.lookback import gather, last_observed
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 
-class EventRule(Stateful, ABC):
+class HeuristicClassifier(Stateful, ABC):
     """An event score that is one number read from the past; the imbalance strategy is moot.
 
     Where that number is missing the score is the last value observed, else 0. Scores are
@@ -28,8 +29,8 @@ class EventRule(Stateful, ABC):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -38,7 +39,7 @@ class EventRule(Stateful, ABC):
         self._event_task = task
         return TrainingLog()
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the rule's number clipped to [0, 1], shape ``(n,)``."""
         score = self._score(samples, self._event_task)
         last = last_observed(samples.panel.metric(self._event_task.metric))
@@ -46,5 +47,5 @@ class EventRule(Stateful, ABC):
         return np.clip(np.nan_to_num(score), 0.0, 1.0).astype(np.float32)
 
     @abstractmethod
-    def _score(self, samples: Samples, task: EventTask) -> FloatArray:
+    def _score(self, samples: Dataset, task: EventTask) -> FloatArray:
         """Return the number per row, shape ``(n,)``, NaN in gaps."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
-from optimizer.models.baselines.event_rule import EventRule
+from optimizer.models.baselines.event_rule import HeuristicClassifier
 from optimizer.models.lookback import gather, rolling
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 
-class LastHourMax(EventRule):
+class LastHourMax(HeuristicClassifier):
     """Score a row by the maximum of the metric over the last hour, at least one step.
 
     Parameters
@@ -26,7 +27,7 @@ class LastHourMax(EventRule):
         self._window = parse_duration(window, "model.window")
         self.window = window
 
-    def _score(self, samples: Samples, task: EventTask) -> FloatArray:
+    def _score(self, samples: Dataset, task: EventTask) -> FloatArray:
         size = count_steps(self._window, samples.panel.step)
         grid = rolling(samples.panel.metric(task.metric), size, "max")
         return gather(grid, samples.service, samples.step)

@@ -12,7 +12,8 @@ from optimizer.models.base import Runtime
 from optimizer.models.baselines.residual_quantiles import PointForecaster
 from optimizer.models.baselines.standardised import StandardisedLinear
 from optimizer.models.lookback import eight_features, gather, last_observed
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 
 class Linear(PointForecaster):
@@ -37,7 +38,7 @@ class Linear(PointForecaster):
         self.alpha = float(alpha)
         self._models: tuple[StandardisedLinear, ...] = ()
 
-    def _learn(self, train: Samples, task: ForecastTask, runtime: Runtime) -> None:
+    def _learn(self, train: Dataset, task: ForecastTask, runtime: Runtime) -> None:
         from sklearn.impute import SimpleImputer
         from sklearn.linear_model import Ridge
         from sklearn.pipeline import make_pipeline
@@ -56,13 +57,13 @@ class Linear(PointForecaster):
             models.append(StandardisedLinear.of(model))
         self._models = tuple(models)
 
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         X, anchor = self._inputs(samples, task)
         columns = [anchor + model.predict(X) for model in self._models]
         points: FloatArray = np.stack(columns, axis=1).astype(np.float32)
         return points
 
-    def _inputs(self, samples: Samples, task: ForecastTask) -> tuple[FloatArray, FloatArray]:
+    def _inputs(self, samples: Dataset, task: ForecastTask) -> tuple[FloatArray, FloatArray]:
         last = last_observed(samples.panel.metric(task.metric))
         anchor = gather(last, samples.service, samples.step)
         X = eight_features(samples.panel, task.metric, samples.service, samples.step)

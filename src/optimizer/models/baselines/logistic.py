@@ -15,7 +15,8 @@ from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.imbalance.focal import sigmoid
 from optimizer.models.imbalance.sampling import require_positives
 from optimizer.models.lookback import EIGHT, eight_features
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 
 class Logistic(Stateful):
@@ -45,8 +46,8 @@ class Logistic(Stateful):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -74,7 +75,7 @@ class Logistic(Stateful):
             notes.append("logistic keeps the log loss: it has no focal loss")
         return TrainingLog(notes=tuple(notes))
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the probability of an event per row, shape ``(n,)``."""
         return sigmoid(self._model.predict(self._matrix(samples)))
 
@@ -84,5 +85,5 @@ class Logistic(Stateful):
         share = size / size.sum() if size.sum() > 0.0 else np.full(len(size), 1.0 / len(size))
         return dict(zip(EIGHT, share.tolist(), strict=True))
 
-    def _matrix(self, samples: Samples) -> FloatArray:
+    def _matrix(self, samples: Dataset) -> FloatArray:
         return eight_features(samples.panel, self._metric, samples.service, samples.step)

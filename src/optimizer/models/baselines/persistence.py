@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.core.panel import FloatArray
-from optimizer.models.baselines.event_rule import EventRule
+from optimizer.models.baselines.event_rule import HeuristicClassifier
 from optimizer.models.baselines.residual_quantiles import PointForecaster
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask
 
 
-class Persistence(EventRule, PointForecaster):
+class Persistence(HeuristicClassifier, PointForecaster):
     """Forecast the value at t for every horizon; score events by it.
 
     Notes
@@ -18,8 +19,8 @@ class Persistence(EventRule, PointForecaster):
     Uses the metric at t only, or the last value observed before it where t is a gap.
     """
 
-    def _score(self, samples: Samples, task: EventTask) -> FloatArray:
+    def _score(self, samples: Dataset, task: EventTask) -> FloatArray:
         return samples.current(task.metric)
 
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         return np.repeat(samples.current(task.metric)[:, None], len(task.horizons), axis=1)

@@ -6,7 +6,8 @@ import numpy as np
 
 from optimizer.core.panel import FloatArray
 from optimizer.models.baselines.seasonal_naive import SeasonalNaive
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 
 class PersistenceSeasonal(SeasonalNaive):
@@ -22,7 +23,7 @@ class PersistenceSeasonal(SeasonalNaive):
     Where one of the two is a gap, the other stands alone.
     """
 
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         seasonal = super()._points(samples, task)
         now = samples.current(task.metric)[:, None]
         now, seasonal = (

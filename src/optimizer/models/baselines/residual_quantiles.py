@@ -17,7 +17,8 @@ from optimizer.core.panel import FloatArray, IntArray
 from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.lookback import gather, last_observed
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 LEAST_RESIDUALS = 50
 """Residuals from which a service has quantiles of its own."""
@@ -38,7 +39,7 @@ class ServiceTable:
     services: tuple[str, ...]
     values: FloatArray
 
-    def lookup(self, samples: Samples) -> FloatArray:
+    def lookup(self, samples: Dataset) -> FloatArray:
         """Return the row of each sample's service, the fleet's for an unseen one."""
         known = {name: index for index, name in enumerate(self.services)}
         names = samples.panel.services
@@ -138,7 +139,7 @@ class PointForecaster(Stateful, ABC):
     _offsets: ServiceTable
 
     def fit_forecast(
-        self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
+        self, train: Dataset, valid: Dataset, task: ForecastTask, runtime: Runtime
     ) -> TrainingLog:
         """Learn means and residual quantiles from the training rows; validation is not used."""
         self._task = task
@@ -149,7 +150,7 @@ class PointForecaster(Stateful, ABC):
         self._offsets = residual_quantiles(train.service, residual, services, task.quantiles)
         return TrainingLog()
 
-    def predict_quantiles(self, samples: Samples) -> FloatArray:
+    def predict_quantiles(self, samples: Dataset) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last.
 
         The 0.5 column is the point forecast. None is below 0, the lower bound of every metric.
@@ -158,7 +159,7 @@ class PointForecaster(Stateful, ABC):
         quantiles: FloatArray = np.maximum(points + self._offsets.lookup(samples), 0.0)
         return quantiles.astype(np.float32, copy=False)
 
-    def points(self, samples: Samples) -> FloatArray:
+    def points(self, samples: Dataset) -> FloatArray:
         """Return the point forecast of each row and horizon, shape ``(n, n_horizons)``."""
         points = self._points(samples, self._task)
         last = last_observed(samples.panel.metric(self._task.metric))
@@ -166,9 +167,9 @@ class PointForecaster(Stateful, ABC):
         fallback = np.where(np.isnan(fallback), self._means.lookup(samples), fallback)
         return np.where(np.isnan(points), fallback[:, None], points).astype(np.float32)
 
-    def _learn(self, train: Samples, task: ForecastTask, runtime: Runtime) -> None:
+    def _learn(self, train: Dataset, task: ForecastTask, runtime: Runtime) -> None:
         """Learn what the points need; most need nothing."""
 
     @abstractmethod
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         """Return the points, shape ``(n, n_horizons)``, NaN where nothing was observed."""

@@ -7,13 +7,14 @@ import numpy as np
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_count
-from optimizer.models.baselines.event_rule import EventRule
+from optimizer.models.baselines.event_rule import HeuristicClassifier
 from optimizer.models.baselines.residual_quantiles import PointForecaster
 from optimizer.models.lookback import DAY, same_hour_mean
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask
 
 
-class SameHourMean(EventRule, PointForecaster):
+class SameHourMean(HeuristicClassifier, PointForecaster):
     """Forecast the mean of the last days at the time of day of ``t + horizon``.
 
     Parameters
@@ -31,14 +32,14 @@ class SameHourMean(EventRule, PointForecaster):
         require_count("model.days", days, 1, fix=7)
         self.days = days
 
-    def _score(self, samples: Samples, task: EventTask) -> FloatArray:
+    def _score(self, samples: Dataset, task: EventTask) -> FloatArray:
         return self._mean(samples, task.metric, task.horizon_steps)
 
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         columns = [self._mean(samples, task.metric, ahead) for ahead in task.horizon_steps]
         return np.stack(columns, axis=1)
 
-    def _mean(self, samples: Samples, metric: str, ahead: int) -> FloatArray:
+    def _mean(self, samples: Dataset, metric: str, ahead: int) -> FloatArray:
         day = count_steps(DAY, samples.panel.step)
         grid = samples.panel.metric(metric)
         return same_hour_mean(grid, samples.service, samples.step, ahead, day, self.days)

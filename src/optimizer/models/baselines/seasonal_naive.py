@@ -7,7 +7,8 @@ import numpy as np
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.models.baselines.residual_quantiles import PointForecaster
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 
 class SeasonalNaive(PointForecaster):
@@ -32,7 +33,7 @@ class SeasonalNaive(PointForecaster):
         self._season = parse_duration(season, "model.season")
         self.season = season
 
-    def _points(self, samples: Samples, task: ForecastTask) -> FloatArray:
+    def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         size = count_steps(self._season, samples.panel.step)
         back = [ahead - max(1, -(-ahead // size)) * size for ahead in task.horizon_steps]
         columns = [

@@ -13,7 +13,8 @@ from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.baselines.residual_quantiles import ServiceTable
 from optimizer.models.baselines.service_rates import service_rates
 from optimizer.models.imbalance.base import ImbalanceStrategy
-from optimizer.targets.dataset import EventTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 
 class ServiceRate(Stateful):
@@ -41,8 +42,8 @@ class ServiceRate(Stateful):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -56,6 +57,6 @@ class ServiceRate(Stateful):
         self._rates = ServiceTable(services, np.append(rates, fleet).astype(np.float32))
         return TrainingLog()
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the rate of each row's service, shape ``(n,)``."""
         return self._rates.lookup(samples)

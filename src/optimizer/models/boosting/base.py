@@ -23,20 +23,21 @@ from optimizer.core.state import Stateful
 from optimizer.core.validation import require_between, require_choice, require_count
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.boosting.data import (
+    BoostingData,
     EventGoal,
-    Fitted,
-    Fold,
+    FittedBooster,
     Member,
     goal_of,
     residual_folds,
 )
-from optimizer.models.boosting.empirical_quantiles import own_quantiles
+from optimizer.models.boosting.empirical_quantiles import empirical_quantiles
 from optimizer.models.boosting.forecast_combination import mix, with_evidence
-from optimizer.models.boosting.residual_baselines import ANCHORS, anchors_for
+from optimizer.models.boosting.residual_baselines import RESIDUAL_BASELINES, residual_baselines_for
 from optimizer.models.imbalance.base import ImbalanceStrategy
 from optimizer.models.imbalance.focal import sigmoid
 from optimizer.models.lookback import DAY
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Booster(Stateful, ABC):
         self.learning_rate = learning_rate
         self.early_stopping_rounds = early_stopping_rounds
         self.device = device
-        self._fitted: tuple[Fitted, ...] = ()
+        self._fitted: tuple[FittedBooster, ...] = ()
         self._members: tuple[Member, ...] = ()
         self._names: tuple[str, ...] = ()
         self._metric = ""
@@ -107,8 +108,8 @@ class Booster(Stateful, ABC):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -118,7 +119,7 @@ class Booster(Stateful, ABC):
         X, y, line = train.matrix(), train.y, ""
         if imbalance.resamples:
             X, y, line = imbalance.resample(X, y, runtime.seed)
-        fold = Fold(X, y, valid.matrix(), valid.y, imbalance.sample_weight(y))
+        fold = BoostingData(X, y, valid.matrix(), valid.y, imbalance.sample_weight(y))
         goal = goal_of(fold, imbalance)
         fitted = self._on_device(lambda device: self._train_events(fold, goal, device, runtime))
         self._fitted = (fitted,)
@@ -130,7 +131,7 @@ class Booster(Stateful, ABC):
         metric = (goal.stop_on or "average_precision").replace("_", " ")
         return TrainingLog(fitted.curves, metric, fitted.best_iteration, tuple(notes))
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the probability of an event per row, shape ``(n,)``."""
         fitted = self._fitted[0]
         out = np.empty(len(samples), dtype=np.float32)
@@ -140,13 +141,13 @@ class Booster(Stateful, ABC):
         return out
 
     def fit_forecast(
-        self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
+        self, train: Dataset, valid: Dataset, task: ForecastTask, runtime: Runtime
     ) -> TrainingLog:
         """Learn each horizon's models of the residual, from rows whose future was observed."""
         self._begin(train, task.metric, runtime)
         members: list[Member] = []
         curves: dict[str, list[float]] = {}
-        count = sum(len(anchors_for(horizon)) for horizon in task.horizons)
+        count = sum(len(residual_baselines_for(horizon)) for horizon in task.horizons)
         for position, horizon in enumerate(task.horizons):
             for anchor, fold in residual_folds(train, valid, task, position):
                 watch = runtime.watch.part(len(members), count)
@@ -160,7 +161,7 @@ class Booster(Stateful, ABC):
         best = max(one.best_iteration for one in self._fitted)
         return TrainingLog(curves, "pinball loss", best)
 
-    def predict_quantiles(self, samples: Samples) -> FloatArray:
+    def predict_quantiles(self, samples: Dataset) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last.
 
         Information at time t: features and panel up to t. From a day ahead on the table's past
@@ -175,17 +176,17 @@ class Booster(Stateful, ABC):
         ]
         return np.stack(columns, axis=1)
 
-    def _weighted(self, samples: Samples, position: int, task: ForecastTask) -> FloatArray:
+    def _weighted(self, samples: Dataset, position: int, task: ForecastTask) -> FloatArray:
         """Return a horizon's quantiles, weighted by recent loss, shape ``(n, n_quantiles)``."""
         past = with_evidence(samples, task, position, self._last_trained)
         models = self._member_quantiles(past, position)
-        own = own_quantiles(past, models, task, position)
+        own = empirical_quantiles(past, models, task, position)
         return mix(models, own, past, samples.rows, task, position)
 
-    def _member_quantiles(self, samples: Samples, position: int) -> list[FloatArray]:
+    def _member_quantiles(self, samples: Dataset, position: int) -> list[FloatArray]:
         """Return the quantiles of each of a horizon's models, shape ``(n, n_quantiles)``."""
         members = [member for member in self._members if member.position == position]
-        anchors = [ANCHORS[member.anchor](samples, self._metric) for member in members]
+        anchors = [RESIDUAL_BASELINES[member.anchor](samples, self._metric) for member in members]
         parts: list[list[FloatArray]] = [[] for _ in members]
         for part in _chunks(len(samples)):
             X = self._matrix(samples, part)
@@ -225,13 +226,15 @@ class Booster(Stateful, ABC):
         """Return the library model of :meth:`_write`."""
 
     @abstractmethod
-    def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
+    def _train_events(
+        self, fold: BoostingData, goal: EventGoal, device: str, runtime: Runtime
+    ) -> FittedBooster:
         """Fit a classifier on ``device``, ``"cpu"`` or ``"gpu"``."""
 
     @abstractmethod
     def _train_quantiles(
-        self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
-    ) -> Fitted:
+        self, fold: BoostingData, quantiles: tuple[float, ...], device: str, runtime: Runtime
+    ) -> FittedBooster:
         """Fit all quantiles of one horizon."""
 
     @abstractmethod
@@ -250,20 +253,22 @@ class Booster(Stateful, ABC):
     def _library_error(self) -> type[Exception]:
         """Return what the library raises where it cannot use a GPU."""
 
-    def _begin(self, train: Samples, metric: str, runtime: Runtime) -> None:
+    def _begin(self, train: Dataset, metric: str, runtime: Runtime) -> None:
         self._names = train.table.names
         self._metric = metric
         self._threads = runtime.threads
 
-    def _fit_horizon(self, fold: Fold, quantiles: tuple[float, ...], runtime: Runtime) -> Fitted:
+    def _fit_horizon(
+        self, fold: BoostingData, quantiles: tuple[float, ...], runtime: Runtime
+    ) -> FittedBooster:
         return self._on_device(
             lambda device: self._train_quantiles(fold, quantiles, device, runtime)
         )
 
-    def _matrix(self, samples: Samples, part: slice) -> FloatArray:
+    def _matrix(self, samples: Dataset, part: slice) -> FloatArray:
         return samples.table.take(samples.rows[part], self._names)
 
-    def _on_device(self, train: Callable[[str], Fitted]) -> Fitted:
+    def _on_device(self, train: Callable[[str], FittedBooster]) -> FittedBooster:
         """Train on the device chosen; under ``auto``, on the CPU if the GPU fails."""
         if self.device != "auto" or not has_gpu():
             return train("gpu" if self.device == "gpu" else "cpu")

@@ -14,8 +14,8 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_count
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster
-from optimizer.models.boosting.data import EventGoal, Fitted, Fold
-from optimizer.models.callbacks import Watch
+from optimizer.models.boosting.data import BoostingData, EventGoal, FittedBooster
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.models.progress import round_bar
 
 METRICS = {"log_loss": "Logloss", "average_precision": "PRAUC"}
@@ -97,7 +97,9 @@ class CatBoost(Booster):
             params.pop("rsm")  # CatBoost samples features on the CPU only
         return params
 
-    def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
+    def _train_events(
+        self, fold: BoostingData, goal: EventGoal, device: str, runtime: Runtime
+    ) -> FittedBooster:
         params = self._params(device, runtime)
         params |= {"loss_function": "Logloss", "boost_from_average": goal.loss is None}
         params["eval_metric"] = METRICS[goal.stop_on or "log_loss"]
@@ -111,8 +113,8 @@ class CatBoost(Booster):
         return self._boost(params, fold, goal.start, runtime, (watched, 1.0), stops=stops)
 
     def _train_quantiles(
-        self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
-    ) -> Fitted:
+        self, fold: BoostingData, quantiles: tuple[float, ...], device: str, runtime: Runtime
+    ) -> FittedBooster:
         levels = ",".join(f"{level:g}" for level in quantiles)
         params = self._params(device, runtime)
         # One quantile alone has a loss of its own.
@@ -124,13 +126,13 @@ class CatBoost(Booster):
     def _boost(
         self,
         params: dict[str, Any],
-        fold: Fold,
+        fold: BoostingData,
         start: float,
         runtime: Runtime,
         watched: tuple[str, float],
         *,
         stops: bool,
-    ) -> Fitted:
+    ) -> FittedBooster:
         """Train, and report the watched metric divided by its scale."""
         from catboost import CatBoost as Library
         from catboost import Pool
@@ -155,7 +157,7 @@ class CatBoost(Booster):
         if after.error is not None:
             raise after.error
         curves = _curves(model.get_evals_result(), params["eval_metric"])
-        return Fitted(model, curves, model.tree_count_, start)
+        return FittedBooster(model, curves, model.tree_count_, start)
 
     def _margin(self, model: Any, X: FloatArray) -> NDArray[np.floating]:
         return self._predict(model, X)
@@ -208,7 +210,11 @@ class _AfterRound:
     """Advance the progress bar and report; CatBoost asks whether to go on."""
 
     def __init__(
-        self, tick: Callable[[], None], watch: Watch, rounds: int, watched: tuple[str, float]
+        self,
+        tick: Callable[[], None],
+        watch: TrainingCallback,
+        rounds: int,
+        watched: tuple[str, float],
     ) -> None:
         self._tick, self._watch, self._rounds, self._watched = tick, watch, rounds, watched
         self.error: Exception | None = None

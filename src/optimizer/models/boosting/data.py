@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
-from optimizer.models.boosting.residual_baselines import ANCHORS, anchors_for
+from optimizer.models.boosting.residual_baselines import RESIDUAL_BASELINES, residual_baselines_for
 from optimizer.models.imbalance.base import FocalLoss, ImbalanceStrategy, count_classes
 from optimizer.models.imbalance.focal import focal_curvature, focal_newton, focal_prior
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 TRAIN_CURVE_ROWS = 200_000
 """Training rows up to which the training curve is recorded beside the validation curve."""
 
 
 @dataclass(frozen=True)
-class Fold:
+class BoostingData:
     """Matrices of one fit: training rows as resampled and weighted, validation rows as they are.
 
     Parameters
@@ -89,7 +90,7 @@ class EventGoal:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedBooster:
     """A fitted library model and the trace of its fit.
 
     Parameters
@@ -109,7 +110,7 @@ class Fitted:
     best_iteration: int = 0
     offset: float = 0.0
 
-    def converted(self, convert: Callable[[Any], Any]) -> Fitted:
+    def converted(self, convert: Callable[[Any], Any]) -> FittedBooster:
         """Return it with its model, or each of a tuple of them, in another form; no curves."""
         model = self.model
         several = isinstance(model, tuple)
@@ -117,7 +118,7 @@ class Fitted:
         return replace(self, model=made, curves={})
 
 
-def goal_of(fold: Fold, imbalance: ImbalanceStrategy) -> EventGoal:
+def goal_of(fold: BoostingData, imbalance: ImbalanceStrategy) -> EventGoal:
     """Return what to optimise and where to stop, given the rows and the strategy."""
     negatives, positives = count_classes(fold.y)
     changed = imbalance.resamples or imbalance.loss is not None or fold.weight is not None
@@ -138,28 +139,30 @@ class Member:
         Index of the horizon.
     anchor : str
         What its residuals are counted from, a key of
-        :data:`optimizer.models.boosting.residual_baselines.ANCHORS`.
-    fitted : Fitted
+        :data:`optimizer.models.boosting.residual_baselines.RESIDUAL_BASELINES`.
+    fitted : FittedBooster
         The model of the residual.
     """
 
     position: int
     anchor: str
-    fitted: Fitted
+    fitted: FittedBooster
 
 
 def residual_folds(
-    train: Samples, valid: Samples, task: ForecastTask, position: int
-) -> Iterator[tuple[str, Fold]]:
+    train: Dataset, valid: Dataset, task: ForecastTask, position: int
+) -> Iterator[tuple[str, BoostingData]]:
     """Yield the horizon's anchors, each with the rows whose future was observed.
 
     The folds share their features; labels are the residuals on the anchor.
     """
     sides = [side.select(~np.isnan(side.y[:, position])) for side in (train, valid)]
     X, X_valid = (side.matrix() for side in sides)
-    for anchor in anchors_for(task.horizons[position]):
-        y, y_valid = (side.y[:, position] - ANCHORS[anchor](side, task.metric) for side in sides)
-        yield anchor, Fold(X, y, X_valid, y_valid)
+    for anchor in residual_baselines_for(task.horizons[position]):
+        y, y_valid = (
+            side.y[:, position] - RESIDUAL_BASELINES[anchor](side, task.metric) for side in sides
+        )
+        yield anchor, BoostingData(X, y, X_valid, y_valid)
 
 
 Report = Callable[[Any], None]

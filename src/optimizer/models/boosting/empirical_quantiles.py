@@ -14,7 +14,8 @@ from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray
 from optimizer.models.boosting.residual_baselines import RECENT
 from optimizer.models.lookback import DAY, same_hour_quantiles, steps_back, trailing_quantiles
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 DAYS = 14
 """Days of :func:`same_hour_quantiles`: whole weeks, so that every day of the week counts alike.
@@ -24,14 +25,14 @@ trace, the GWA-T-12 Bitbrains servers; 14, 21 and 28 were equal there.
 """
 
 
-def own_quantiles(
-    samples: Samples, models: Sequence[FloatArray], task: ForecastTask, position: int
+def empirical_quantiles(
+    samples: Dataset, models: Sequence[FloatArray], task: ForecastTask, position: int
 ) -> list[FloatArray]:
     """Return each service's quantiles of the last 72 hours, and of its last days at the hour.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         The ``n`` rows, made at moments t.
     models : sequence of numpy.ndarray
         Each model's quantiles, shape ``(n, n_quantiles)``: their mean stands in where nothing

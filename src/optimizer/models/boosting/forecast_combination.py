@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray, IntArray
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 WINDOW = pd.Timedelta("24h")
 """Moments of prediction whose losses count, up to ``t - h``.
@@ -49,13 +50,13 @@ Index = NDArray[np.integer]
 
 
 def with_evidence(
-    samples: Samples, task: ForecastTask, position: int, since: np.datetime64
-) -> Samples:
+    samples: Dataset, task: ForecastTask, position: int, since: np.datetime64
+) -> Dataset:
     """Return the rows and, beside them, those past ones whose forecasts weigh the experts.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Dataset
         The rows to predict.
     task : ForecastTask
         What is forecast.
@@ -66,14 +67,14 @@ def with_evidence(
 
     Returns
     -------
-    Samples
+    Dataset
         ``y`` has shape ``(n,)``: of a row of evidence the actual at ``s + h``, which is no later
         than the newest row to predict; of any other NaN.
     """
     panel, table = samples.panel, samples.table
     ahead = task.horizon_steps[position]
     if len(samples) == 0:
-        return Samples(panel, table, samples.rows, np.empty(0, dtype=np.float32))
+        return Dataset(panel, table, samples.rows, np.empty(0, dtype=np.float32))
     fresh = int(np.searchsorted(panel.timestamps, since, side="right"))
     first = int(samples.step.min()) - ahead - count_steps(WINDOW, panel.step) + 1
     last = int(samples.step.max()) - ahead
@@ -84,7 +85,7 @@ def with_evidence(
     rows = np.union1d(samples.rows, past[known])
     y = np.full(len(rows), np.nan, dtype=np.float32)
     y[np.searchsorted(rows, past[known])] = actual[known]
-    return Samples(panel, table, rows, y)
+    return Dataset(panel, table, rows, y)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Windows:
     shape: tuple[int, int]
 
     @classmethod
-    def cut(cls, past: Samples, rows: Samples, ahead: int) -> Windows:
+    def cut(cls, past: Dataset, rows: Dataset, ahead: int) -> Windows:
         """Return for each row the forecasts made in ``(t - ahead - WINDOW, t - ahead]``."""
         base = int(past.step.min()) if len(past) else 0
         size = int(past.step.max()) - base + 1 if len(past) else 0
@@ -219,7 +220,7 @@ def weights_of(
 def mix(
     models: Sequence[FloatArray],
     own: Sequence[FloatArray],
-    past: Samples,
+    past: Dataset,
     rows: NDArray[np.int64],
     task: ForecastTask,
     position: int,
@@ -231,7 +232,7 @@ def mix(
     models, own : sequence of numpy.ndarray
         Quantiles of the experts that are models, and of those that are the service's own past
         values; each float32, shape ``(n, n_quantiles)``.
-    past : Samples
+    past : Dataset
         The ``n`` rows of the forecasts, as :func:`with_evidence` returns them.
     rows : numpy.ndarray
         Shape ``(m,)``: rows of the table to predict, all of them among those of ``past``.
@@ -255,7 +256,7 @@ def mix(
     wanted = np.searchsorted(past.rows, rows)
     known = ~np.isnan(past.y)
     evidence = past.select(known)
-    at = Samples(past.panel, past.table, rows, past.y[wanted])
+    at = Dataset(past.panel, past.table, rows, past.y[wanted])
     windows = Windows.cut(evidence, at, task.horizon_steps[position])
     own_rows, fleet_rows = windows.sums(np.ones((len(evidence), 1)))
     shrinkage = float(count_steps(SHRINKAGE, past.panel.step))

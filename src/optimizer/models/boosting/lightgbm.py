@@ -12,9 +12,9 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_count
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster, least_leaf
-from optimizer.models.boosting.data import Boosted, EventGoal, Fitted, Fold, Report
+from optimizer.models.boosting.data import Boosted, BoostingData, EventGoal, FittedBooster, Report
 from optimizer.models.boosting.lightgbm_dask import boost_on_dask
-from optimizer.models.callbacks import Watch
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.models.progress import round_bar
 
 METRICS = {"log_loss": "binary_logloss", "average_precision": "average_precision"}
@@ -100,7 +100,9 @@ class LightGBM(Booster):
             "verbosity": -1,
         }
 
-    def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
+    def _train_events(
+        self, fold: BoostingData, goal: EventGoal, device: str, runtime: Runtime
+    ) -> FittedBooster:
         params = self._params(device, runtime)
         # The first metric stops the training, the second is what a watcher compares.
         metrics = [METRICS[goal.stop_on or "average_precision"], WATCHED]
@@ -109,11 +111,11 @@ class LightGBM(Booster):
         runs = [(params, self._reporter(WATCHED, runtime.watch))]
         stops = goal.stop_on is not None
         ((model, curves),) = self.boost(runs, fold, goal, runtime, stops=stops)
-        return Fitted(model, curves, model.num_trees(), goal.start)
+        return FittedBooster(model, curves, model.num_trees(), goal.start)
 
     def _train_quantiles(
-        self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
-    ) -> Fitted:
+        self, fold: BoostingData, quantiles: tuple[float, ...], device: str, runtime: Runtime
+    ) -> FittedBooster:
         params = self._params(device, runtime) | {"objective": "quantile", "metric": "quantile"}
         params["min_data_in_leaf"] = int(least_leaf(self.quantile_min_child_samples, len(fold.y)))
         runs = []
@@ -128,9 +130,9 @@ class LightGBM(Booster):
             for name, trace in traces.items()
         }
         models = tuple(model for model, _ in found)
-        return Fitted(models, curves, max(model.num_trees() for model in models))
+        return FittedBooster(models, curves, max(model.num_trees() for model in models))
 
-    def _reporter(self, metric: str, watch: Watch, scale: float = 1.0) -> Report:
+    def _reporter(self, metric: str, watch: TrainingCallback, scale: float = 1.0) -> Report:
         """Return a callback that reports a metric of the validation rows after each round."""
 
         def report(env: Any) -> None:
@@ -143,7 +145,7 @@ class LightGBM(Booster):
     def boost(
         self,
         runs: Iterable[tuple[dict[str, Any], Report]],
-        fold: Fold,
+        fold: BoostingData,
         goal: EventGoal | None,
         runtime: Runtime,
         *,
@@ -155,7 +157,7 @@ class LightGBM(Booster):
         ----------
         runs : iterable
             Per booster the library's parameters, and what is called after each round.
-        fold : Fold
+        fold : BoostingData
             The rows.
         goal : EventGoal, optional
             Of a fit to events; its focal loss, if any, replaces the objective.
@@ -250,7 +252,7 @@ def read_booster(data: bytes) -> Any:
     return lgb.Booster(model_str=data.decode())
 
 
-def _datasets(fold: Fold, params: dict[str, Any], start: float | None) -> dict[str, Any]:
+def _datasets(fold: BoostingData, params: dict[str, Any], start: float | None) -> dict[str, Any]:
     """Return the binned rows: ``fit``, ``valid``, and ``train`` if its curve is recorded."""
     import lightgbm as lgb
 

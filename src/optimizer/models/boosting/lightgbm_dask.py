@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.dask_data import Workers, dask_workers, drawn_rows, muted
-from optimizer.models.boosting.data import Boosted, EventGoal, Fold, Report
+from optimizer.models.boosting.data import Boosted, BoostingData, EventGoal, Report
 
 Params = dict[str, Any]
 STDOUT = 1
@@ -31,7 +31,7 @@ class Boostable(Protocol):
     def boost(
         self,
         runs: Iterable[tuple[Params, Report]],
-        fold: Fold,
+        fold: BoostingData,
         goal: EventGoal | None,
         runtime: Runtime,
         *,
@@ -44,7 +44,7 @@ class Boostable(Protocol):
 def boost_on_dask(
     model: Boostable,
     runs: list[Params],
-    fold: Fold,
+    fold: BoostingData,
     goal: EventGoal | None,
     runtime: Runtime,
     *,
@@ -64,7 +64,7 @@ def boost_on_dask(
         What to fit.
     runs : list of dict
         The library's parameters, once per booster.
-    fold : Fold
+    fold : BoostingData
         The rows.
     goal : EventGoal, optional
         Of a fit to events.
@@ -105,7 +105,7 @@ def boost_on_dask(
     return found
 
 
-def _part(fold: Fold, rows: Any) -> Fold:
+def _part(fold: BoostingData, rows: Any) -> BoostingData:
     """Return some training rows and all validation rows."""
     weight = None if fold.weight is None else fold.weight[rows]
     return replace(fold, X=fold.X[rows], y=fold.y[rows], weight=weight)
@@ -151,7 +151,7 @@ def _hold_ports(count: int) -> list[int]:
 def _boost_part(
     model: Boostable,
     runs: list[Params],
-    part: Fold,
+    part: BoostingData,
     goal: EventGoal | None,
     *,
     stops: bool,

@@ -16,13 +16,13 @@ import pandas as pd
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray
 from optimizer.models.lookback import DAY, anchor_of, gather, rolling
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 RECENT = pd.Timedelta("72h")
 """Span of the recent median, and of the recent quantiles."""
 
 
-def recent_median(samples: Samples, metric: str) -> FloatArray:
+def recent_median(samples: Dataset, metric: str) -> FloatArray:
     """Return the median of the values observed in ``(t - 72h, t]``, shape ``(n,)``, never NaN.
 
     Where nothing was observed it is 0, and the residual is then the value itself.
@@ -32,12 +32,12 @@ def recent_median(samples: Samples, metric: str) -> FloatArray:
     return np.nan_to_num(gather(grid, samples.service, samples.step))
 
 
-def no_anchor(samples: Samples, _metric: str) -> FloatArray:
+def no_anchor(samples: Dataset, _metric: str) -> FloatArray:
     """Return 0 per row, shape ``(n,)``: the residual is the level itself."""
     return np.zeros(len(samples), dtype=np.float32)
 
 
-ANCHORS: dict[str, Callable[[Samples, str], FloatArray]] = {
+RESIDUAL_BASELINES: dict[str, Callable[[Dataset, str], FloatArray]] = {
     "last": anchor_of,
     "level": no_anchor,
     "median": recent_median,
@@ -45,7 +45,7 @@ ANCHORS: dict[str, Callable[[Samples, str], FloatArray]] = {
 """Anchors by name; each reads the steps up to t."""
 
 
-def anchors_for(horizon: pd.Timedelta) -> tuple[str, ...]:
+def residual_baselines_for(horizon: pd.Timedelta) -> tuple[str, ...]:
     """Return the names of the anchors that a horizon has models of.
 
     Below a day it is the last value; from a day on the level and the recent median.

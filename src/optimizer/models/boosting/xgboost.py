@@ -12,9 +12,9 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_count
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster, least_leaf
-from optimizer.models.boosting.data import EventGoal, Fitted, Fold
+from optimizer.models.boosting.data import BoostingData, EventGoal, FittedBooster
 from optimizer.models.boosting.xgboost_dask import train_on_dask
-from optimizer.models.callbacks import Watch
+from optimizer.models.callbacks import TrainingCallback
 from optimizer.models.progress import round_bar
 
 METRICS = {"log_loss": "logloss", "average_precision": "aucpr"}
@@ -99,7 +99,9 @@ class XGBoost(Booster):
             "verbosity": 0,
         }
 
-    def _train_events(self, fold: Fold, goal: EventGoal, device: str, runtime: Runtime) -> Fitted:
+    def _train_events(
+        self, fold: BoostingData, goal: EventGoal, device: str, runtime: Runtime
+    ) -> FittedBooster:
         params = self._params(device, runtime)
         params["eval_metric"] = METRICS[goal.stop_on or "average_precision"]
         watched = (METRICS["average_precision"], 1.0)
@@ -112,8 +114,8 @@ class XGBoost(Booster):
         return self._boost(params, fold, runtime, goal, watched, stops=stops)
 
     def _train_quantiles(
-        self, fold: Fold, quantiles: tuple[float, ...], device: str, runtime: Runtime
-    ) -> Fitted:
+        self, fold: BoostingData, quantiles: tuple[float, ...], device: str, runtime: Runtime
+    ) -> FittedBooster:
         # The Hessian of the pinball loss is 1 per row, so a leaf's weight is its rows.
         params = self._params(device, runtime) | {
             "objective": "reg:quantileerror",
@@ -127,13 +129,13 @@ class XGBoost(Booster):
     def _boost(
         self,
         params: dict[str, Any],
-        fold: Fold,
+        fold: BoostingData,
         runtime: Runtime,
         goal: EventGoal | None,
         watched: tuple[str, float],
         *,
         stops: bool,
-    ) -> Fitted:
+    ) -> FittedBooster:
         """Train, and report the watched metric divided by its scale."""
         patience = [self._patience(params["eval_metric"])] if stops else []
         if runtime.watch.active:
@@ -146,9 +148,11 @@ class XGBoost(Booster):
                 booster, traces = _train(params, self.rounds, fold, goal, callbacks)
         curves = {name: next(iter(trace.values())) for name, trace in traces.items()}
         booster.set_param({"device": "cpu"})
-        return Fitted(booster, curves, booster.num_boosted_rounds())
+        return FittedBooster(booster, curves, booster.num_boosted_rounds())
 
-    def _ticker(self, tick: Callable[[], None], watch: Watch, watched: tuple[str, float]) -> Any:
+    def _ticker(
+        self, tick: Callable[[], None], watch: TrainingCallback, watched: tuple[str, float]
+    ) -> Any:
         """Return a callback that draws the bar and reports."""
         from xgboost.callback import TrainingCallback
 
@@ -206,7 +210,11 @@ class XGBoost(Booster):
 
 
 def _train(
-    params: dict[str, Any], rounds: int, fold: Fold, goal: EventGoal | None, callbacks: list[Any]
+    params: dict[str, Any],
+    rounds: int,
+    fold: BoostingData,
+    goal: EventGoal | None,
+    callbacks: list[Any],
 ) -> tuple[Any, dict[str, dict[str, list[float]]]]:
     """Return the booster and its traces."""
     import xgboost as xgb

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optimizer.core.panel import FloatArray
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.dask_data import Workers, dask_workers, drawn_rows, muted
-from optimizer.models.boosting.data import EventGoal, Fold
+from optimizer.models.boosting.data import BoostingData, EventGoal
 
 STDERR = 2
 _quiet = ExitStack()
@@ -22,7 +22,7 @@ _quiet = ExitStack()
 def train_on_dask(
     params: dict[str, Any],
     rounds: int,
-    fold: Fold,
+    fold: BoostingData,
     goal: EventGoal | None,
     runtime: Runtime,
     callbacks: list[Any],
@@ -40,7 +40,7 @@ def train_on_dask(
         Of the library; the threads are those of each worker.
     rounds : int
         Trees at most.
-    fold : Fold
+    fold : BoostingData
         The rows.
     goal : EventGoal, optional
         Of a fit to events; its focal loss, if any, replaces the objective.

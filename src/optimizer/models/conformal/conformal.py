@@ -18,8 +18,13 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.demand.history import observed_before
 from optimizer.demand.usage import Usage
-from optimizer.models.conformal.predictive import Outlook, invert
-from optimizer.models.conformal.tail_scores import BINS, count_depths, depths_of, share_beyond
+from optimizer.models.conformal.predictive import PredictiveDistribution, invert
+from optimizer.models.conformal.tail_scores import (
+    BINS,
+    count_tail_scores,
+    share_beyond,
+    tail_scores_of,
+)
 from optimizer.models.exceedance.forecast import Forecast
 from optimizer.models.exceedance.outcomes import count_hits
 
@@ -30,7 +35,7 @@ _Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Ranking:
+class ConformalCalibrator:
     """How past outcomes are weighed: conformal prediction that forgets and pools, in two steps.
 
     First each service: its own ranks, decayed by age, are joined by the fleet's, which count as
@@ -74,7 +79,7 @@ class Ranking:
             parse_duration(getattr(self, name), f"conformal.{name}")
         require_between("conformal.prior", self.prior, 0.0, fix=5, open_low=True)
 
-    def outlook(self, usage: Usage, found: Forecast) -> Outlook:
+    def predict(self, usage: Usage, found: Forecast) -> PredictiveDistribution:
         """Return the calibrated probabilities at the cutoffs that were asked for.
 
         Parameters
@@ -88,12 +93,12 @@ class Ranking:
         ranked = self._rank(usage, found)
         life = self._steps(usage, self.fleet_halflife)
         told = [
-            correct(falling, tell_truth(usage, found, levels, life, self.prior, peaks=peaks))
+            correct(falling, empirical_shares(usage, found, levels, life, self.prior, peaks=peaks))
             for peaks, falling in ((False, ranked.exceedance), (True, ranked.peak_exceedance))
             for levels in [invert(ranked.levels, falling, TOLD)]
         ]
         asked = slice(found.start, None)
-        return Outlook(ranked.levels[asked], *(one[asked] for one in told))
+        return PredictiveDistribution(ranked.levels[asked], *(one[asked] for one in told))
 
     def _known(self, usage: Usage, found: Forecast) -> FloatArray:
         """Return the exceedance of the services that are old enough."""
@@ -101,7 +106,7 @@ class Ranking:
         young = observed_before(usage.values, found.cutoffs) < least
         return np.where(young[..., None], np.float32(np.nan), found.exceedance)
 
-    def _rank(self, usage: Usage, found: Forecast) -> Outlook:
+    def _rank(self, usage: Usage, found: Forecast) -> PredictiveDistribution:
         """Return the first step, at all cutoffs of the forecast."""
         own = _Counts.none(usage.n_services)
         fleet = _Counts.none(1)
@@ -114,12 +119,12 @@ class Ranking:
                 passed = found.cutoffs[ended] - found.cutoffs[max(ended - 1, 0)]
                 own = own.decayed(0.5 ** (passed / lives[0])).plus(*outcome)
                 fleet = fleet.decayed(0.5 ** (passed / lives[1])).plus(*outcome)
-            levels, depths = depths_of(found.levels[i], found.exceedance[i])
+            levels, depths = tail_scores_of(found.levels[i], found.exceedance[i])
             told.append((levels, *own.shares(fleet, depths, self.prior, found)))
             coming = usage.values[:, cutoff : cutoff + found.interval]
-            if i >= found.honest:
-                waiting.append((i, count_depths(coming, levels, depths)))
-        return Outlook(*(np.stack(parts) for parts in zip(*told, strict=True)))
+            if i >= found.n_in_sample_cutoffs:
+                waiting.append((i, count_tail_scores(coming, levels, depths)))
+        return PredictiveDistribution(*(np.stack(parts) for parts in zip(*told, strict=True)))
 
     def _steps(self, usage: Usage, halflife: str) -> float:
         return float(parse_duration(halflife, "conformal.halflife") / usage.step)
@@ -133,7 +138,7 @@ def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
     falling : numpy.ndarray
         Shape ``(n_cutoffs, n_services, n_levels)``.
     truth : numpy.ndarray
-        Shape ``(n_cutoffs, n_shares)``, from :func:`tell_truth`.
+        Shape ``(n_cutoffs, n_shares)``, from :func:`empirical_shares`.
     """
     told = [
         np.interp(one, [0.0, *TOLD, 1.0], [0.0, *true, 1.0])
@@ -142,7 +147,7 @@ def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
     return np.stack(told).astype(np.float32)
 
 
-def tell_truth(
+def empirical_shares(
     usage: Usage,
     found: Forecast,
     levels: FloatArray,
@@ -178,7 +183,7 @@ def tell_truth(
     hits, steps = count_hits(usage, found.cutoffs, found.interval, levels, peaks=peaks)
     age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)
     weight = np.where(age >= found.interval, 0.5 ** (age / halflife), 0.0)
-    weight[:, : found.honest] = 0.0
+    weight[:, : found.n_in_sample_cutoffs] = 0.0
     fleet = steps.sum(axis=1)
     seen, intervals = weight @ fleet, weight @ (fleet > 0)
     promised = prior * seen / np.maximum(intervals, 1e-12)

@@ -15,7 +15,7 @@ BOUNDS = (0.95, 0.05)
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PredictiveDistribution:
     """Calibrated probabilities at levels from 0 to far above the cap.
 
     Parameters
@@ -34,9 +34,11 @@ class Outlook:
     exceedance: FloatArray
     peak_exceedance: FloatArray
 
-    def part(self, which: slice | NDArray[np.bool_]) -> Outlook:
+    def part(self, which: slice | NDArray[np.bool_]) -> PredictiveDistribution:
         """Return the outlook of some of the cutoffs."""
-        return Outlook(self.levels[which], self.exceedance[which], self.peak_exceedance[which])
+        return PredictiveDistribution(
+            self.levels[which], self.exceedance[which], self.peak_exceedance[which]
+        )
 
     def risk(self, requests: FloatArray, *, peaks: bool = False) -> FloatArray:
         """Return P(a step uses more than the request), or P(the interval's peak does).

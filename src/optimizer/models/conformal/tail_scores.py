@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from optimizer.core.panel import FloatArray
 
 BINS = 240
-DEEPEST = 12.0
+MAX_SCORE = 12.0
 """Depths are counted from 0 to here; what is deeper counts as this deep."""
-SURE = 1e-6
+MIN_EXCEEDANCE = 1e-6
 """Exceedances below this are no longer told apart by the forecast, only by the level."""
-NUDGE = 1e-3
+TIE_BREAK = 1e-3
 """Depth from one level to the next where the forecast does not change: no two are equally deep."""
-BEYOND = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0], dtype=np.float32)
+CAP_MULTIPLES = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0], dtype=np.float32)
 """Multiples of the cap that are looked at too: usage may exceed what was ever seen."""
 PER_DOUBLING = 1.0
 """Depth that doubling a level beyond the cap adds."""
 
 
-def depths_of(levels: FloatArray, exceedance: FloatArray) -> tuple[FloatArray, FloatArray]:
+def tail_scores_of(levels: FloatArray, exceedance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return levels from 0 to far above the cap, and their depths.
 
     Parameters
@@ -39,17 +39,17 @@ def depths_of(levels: FloatArray, exceedance: FloatArray) -> tuple[FloatArray, F
     tuple of numpy.ndarray
         float32, shape ``(…, n_levels + 8)`` each; depths ascend strictly, NaN where unknown.
     """
-    steps = np.float32(NUDGE) * np.arange(1, levels.shape[-1] + 1, dtype=np.float32)
-    inner = -np.log10(np.maximum(exceedance, np.float32(SURE))) + steps
+    steps = np.float32(TIE_BREAK) * np.arange(1, levels.shape[-1] + 1, dtype=np.float32)
+    inner = -np.log10(np.maximum(exceedance, np.float32(MIN_EXCEEDANCE))) + steps
     cap = levels[..., -1:]
-    beyond = inner[..., -1:] + np.float32(PER_DOUBLING) * np.log2(BEYOND)
-    wide = np.concatenate([np.zeros_like(cap), levels, cap * BEYOND], axis=-1)
+    beyond = inner[..., -1:] + np.float32(PER_DOUBLING) * np.log2(CAP_MULTIPLES)
+    wide = np.concatenate([np.zeros_like(cap), levels, cap * CAP_MULTIPLES], axis=-1)
     depths = np.concatenate([np.zeros_like(cap), inner, beyond], axis=-1)
     unknown = np.isnan(exceedance[..., -1:])
     return wide.astype(np.float32), np.where(unknown, np.float32(np.nan), depths)
 
 
-def count_depths(
+def count_tail_scores(
     coming: FloatArray, levels: FloatArray, depths: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how many steps, and peaks, of an interval came out in each bin of depth.
@@ -59,7 +59,7 @@ def count_depths(
     coming : numpy.ndarray
         Usage of the interval, shape ``(n_services, n_steps)``; NaN where unobserved.
     levels, depths : numpy.ndarray
-        From :func:`depths_of`, shape ``(n_services, n_levels)``.
+        From :func:`tail_scores_of`, shape ``(n_services, n_levels)``.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def count_depths(
 
 def _count(depths: FloatArray, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     rows = np.broadcast_to(np.arange(len(depths))[:, None], depths.shape)[seen]
-    bins = np.clip(depths[seen] * (BINS / DEEPEST), 0, BINS - 1).astype(np.int64)
+    bins = np.clip(depths[seen] * (BINS / MAX_SCORE), 0, BINS - 1).astype(np.int64)
     flat = np.bincount(rows * BINS + bins, minlength=len(depths) * BINS)
     return flat.reshape(len(depths), BINS).astype(np.float64)
 
@@ -99,7 +99,7 @@ def share_beyond(counts: NDArray[np.float64], depths: FloatArray) -> NDArray[np.
     beyond = np.zeros((len(counts), BINS + 1))
     beyond[:, :-1] = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
     beyond /= np.maximum(beyond[:, :1], 1e-300)
-    place = np.clip(np.where(np.isnan(depths), 0.0, depths) * (BINS / DEEPEST), 0, BINS)
+    place = np.clip(np.where(np.isnan(depths), 0.0, depths) * (BINS / MAX_SCORE), 0, BINS)
     left = np.minimum(place.astype(np.int64), BINS - 1)
     row = np.arange(len(depths))[:, None] if len(counts) > 1 else 0
     low, high = beyond[row, left], beyond[row, left + 1]

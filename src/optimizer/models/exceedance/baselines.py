@@ -13,8 +13,8 @@ from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_choice, require_count
 from optimizer.models.exceedance.features import HALFLIVES, REFERENCES
-from optimizer.models.exceedance.fitted import Cases
-from optimizer.models.exceedance.past import DecayedPast, trailing
+from optimizer.models.exceedance.fitted import IntervalDataset
+from optimizer.models.exceedance.past import DecayedHistory, trailing
 
 FloatVector = NDArray[np.float64]
 LEAST = 1e-4
@@ -32,7 +32,7 @@ class _Counted(ABC):
 
     floor: float = LEAST
 
-    def fit(self, cases: Cases) -> _Counted:
+    def fit(self, cases: IntervalDataset) -> _Counted:
         """Choose the margin on intervals that have ended."""
         y, share = cases.rows.outcome[cases.scored], self._count(cases)[cases.scored]
         known = ~np.isnan(share)
@@ -41,12 +41,12 @@ class _Counted(ABC):
         self.floor = FLOORS[int(np.argmin(losses))] if losses else LEAST
         return self
 
-    def exceedance(self, cases: Cases) -> FloatArray:
+    def exceedance(self, cases: IntervalDataset) -> FloatArray:
         """Return the counted share of each level within the margin."""
         return np.clip(self._count(cases), self.floor, 1.0 - self.floor)
 
     @abstractmethod
-    def _count(self, cases: Cases) -> FloatArray:
+    def _count(self, cases: IntervalDataset) -> FloatArray:
         """Return the counted share of each level; no outcome is read."""
 
 
@@ -63,7 +63,7 @@ class DecayedShare(_Counted):
         require_choice("model.halflife", halflife, HALFLIVES)
         self._index = HALFLIVES.index(halflife)
 
-    def _count(self, cases: Cases) -> FloatArray:
+    def _count(self, cases: IntervalDataset) -> FloatArray:
         return cases.rows.past[..., self._index]
 
 
@@ -73,13 +73,13 @@ class SamePartOfDay(_Counted):
     Where these were not observed, the share of the service's past with a half-life of 72 h.
     """
 
-    def _count(self, cases: Cases) -> FloatArray:
+    def _count(self, cases: IntervalDataset) -> FloatArray:
         usage, day = cases.usage, count_steps(pd.Timedelta("1d"), cases.usage.step)
         within = np.arange(min(cases.interval, day))
         out = np.empty(cases.rows.levels.shape, dtype=np.float32)
         for i, cutoff in enumerate(cases.table.cutoffs.tolist()):
             steps = (cutoff - day * np.arange(7, 0, -1)[:, None] + within).ravel()
-            past = DecayedPast(usage.values[:, steps[steps >= 0]], [np.inf])
+            past = DecayedHistory(usage.values[:, steps[steps >= 0]], [np.inf])
             out[i] = past.exceedance(cases.rows.levels[i])[..., 0]
         return np.asarray(np.where(np.isnan(out), cases.rows.past[..., -1], out), np.float32)
 
@@ -103,7 +103,7 @@ class FleetShare(_Counted):
         self._edges: FloatVector = np.empty(0)
         self._shares: FloatVector = np.zeros(1)
 
-    def fit(self, cases: Cases) -> _Counted:
+    def fit(self, cases: IntervalDataset) -> _Counted:
         """Count per bin, then choose the margin."""
         y, ratio = cases.rows.outcome[cases.scored], self._ratio(cases)[cases.scored]
         self._edges = np.unique(np.quantile(ratio, np.linspace(0, 1, self._bins + 1)[1:-1]))
@@ -113,11 +113,11 @@ class FleetShare(_Counted):
         self._shares = total / np.maximum(number, 1)
         return super().fit(cases)
 
-    def _ratio(self, cases: Cases) -> FloatArray:
+    def _ratio(self, cases: IntervalDataset) -> FloatArray:
         reference = cases.table.references[:, :, self._reference, None]
         return np.divide(cases.rows.levels, np.maximum(reference, 1e-9), dtype=np.float32)
 
-    def _count(self, cases: Cases) -> FloatArray:
+    def _count(self, cases: IntervalDataset) -> FloatArray:
         place = np.searchsorted(self._edges, self._ratio(cases), side="right")
         return np.asarray(self._shares[place], dtype=np.float32)
 
@@ -135,14 +135,14 @@ class PastPeaks(_Counted):
         require_count("model.days", days, 1, fix=7)
         self._days = days
 
-    def _count(self, cases: Cases) -> FloatArray:
+    def _count(self, cases: IntervalDataset) -> FloatArray:
         usage, held = cases.usage, cases.interval
         number = max(1, count_steps(pd.Timedelta(days=self._days), usage.step) // held)
         out = np.empty(cases.rows.levels.shape, dtype=np.float32)
         for i, cutoff in enumerate(cases.table.cutoffs.tolist()):
             past = trailing(usage.values, cutoff, number * held)
             peaks = np.fmax.reduce(past.reshape(len(past), number, held), axis=2)
-            out[i] = DecayedPast(peaks, [np.inf]).exceedance(cases.rows.levels[i])[..., 0]
+            out[i] = DecayedHistory(peaks, [np.inf]).exceedance(cases.rows.levels[i])[..., 0]
         return out
 
 
@@ -157,10 +157,10 @@ def log_losses(y: NDArray[np.floating], share: NDArray[np.floating]) -> FloatVec
 class ShareBaseline(Protocol):
     """Says how often levels will be exceeded without being a surface."""
 
-    def fit(self, cases: Cases) -> ShareBaseline:
+    def fit(self, cases: IntervalDataset) -> ShareBaseline:
         """Learn from intervals that have ended."""
         ...
 
-    def exceedance(self, cases: Cases) -> FloatArray:
+    def exceedance(self, cases: IntervalDataset) -> FloatArray:
         """Return a share in (0, 1) per level, shape as the levels; outcomes are not read."""
         ...

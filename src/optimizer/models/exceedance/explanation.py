@@ -65,33 +65,33 @@ def explain_targets(
 
 def input_names(table: SurfaceTable) -> list[Callable[[float], str]]:
     """Return, for each input of the surface, how its value is told."""
-    told = [_tell_feature(name) for name in table.names]
-    told += [_tell_ratio(f"target = {{}} x {name}") for name in REFERENCES]
-    return told + [_tell_share(f"past steps above target ({life})") for life in HALFLIVES]
+    told = [_format_feature(name) for name in table.names]
+    told += [_format_ratio(f"target = {{}} x {name}") for name in REFERENCES]
+    return told + [_format_share(f"past steps above target ({life})") for life in HALFLIVES]
 
 
-def _tell_feature(name: str) -> Callable[[float], str]:
+def _format_feature(name: str) -> Callable[[float], str]:
     if name.startswith(SHARES):
-        return _tell_share(f"{name} steps" if " " in name and "rank" not in name else name)
+        return _format_share(f"{name} steps" if " " in name and "rank" not in name else name)
     if name.startswith(TIMES):
         return lambda value: f"{name} = {np.expm1(value):.0f} steps"
     if name.startswith(PLAIN):
         return lambda value: f"{name} = {value:.3g}"
     if name == "p99 7d":
-        return _tell_ratio("p99 7d = {} x capacity")
+        return _format_ratio("p99 7d = {} x capacity")
     if "trend" in name:
-        return _tell_ratio(f"{name} = {{}} x the window before")
-    return _tell_ratio(f"{name} = {{}} x p99 7d")
+        return _format_ratio(f"{name} = {{}} x the window before")
+    return _format_ratio(f"{name} = {{}} x p99 7d")
 
 
-def _tell_ratio(text: str) -> Callable[[float], str]:
+def _format_ratio(text: str) -> Callable[[float], str]:
     return lambda value: text.format("?" if np.isnan(value) else f"{np.exp(value):.2f}")
 
 
-def _tell_share(text: str) -> Callable[[float], str]:
-    return lambda value: f"{text} = {'?' if np.isnan(value) else tell_percent(value)}"
+def _format_share(text: str) -> Callable[[float], str]:
+    return lambda value: f"{text} = {'?' if np.isnan(value) else format_percent(value)}"
 
 
-def tell_percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Return a share in [0, 1] as a percentage of two digits; 1 is ``100 %``, not ``1e+02 %``."""
     return f"{100 * share:.0f} %" if share > 0.99 else f"{100 * share:.2g} %"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps
 from optimizer.core.panel import FloatArray
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.past import DecayedPast, rank_values, trailing
+from optimizer.models.exceedance.past import DecayedHistory, rank_values, trailing
 
 WINDOWS = ("1h", "3h", "6h", "12h", "24h", "3d", "7d", "14d")
 HALFLIVES = ("12h", "24h", "72h")
@@ -113,7 +113,7 @@ def describe(
 
 def _describe_past(past: FloatArray, capacity: FloatArray, clock: Clock) -> tuple[Named, Named]:
     """Return the features and levels of one cutoff, each of shape ``(n_services,)``."""
-    decayed = DecayedPast(past, [clock.steps("24h")])
+    decayed = DecayedHistory(past, [clock.steps("24h")])
     levels = _window_levels(past, decayed, clock)
     slots = _slots(past, clock)
     levels |= {
@@ -132,7 +132,7 @@ def _describe_past(past: FloatArray, capacity: FloatArray, clock: Clock) -> tupl
     return features, levels
 
 
-def _window_levels(past: FloatArray, decayed: DecayedPast, clock: Clock) -> Named:
+def _window_levels(past: FloatArray, decayed: DecayedHistory, clock: Clock) -> Named:
     """Return maximum, percentiles, mean and spread of each window, in the resource's unit."""
     levels: Named = {}
     for window in WINDOWS:

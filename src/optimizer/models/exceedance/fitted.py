@@ -23,7 +23,7 @@ from optimizer.models.exceedance.surface import ExceedanceSurface
 
 
 @dataclass(frozen=True)
-class Cases:
+class IntervalDataset:
     """Intervals with levels, what came above them, and what was known before.
 
     Parameters
@@ -56,7 +56,7 @@ class Cases:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SurfacePrediction:
     """What a trained surface says at some cutoffs, before and after its recalibration.
 
     Parameters
@@ -144,7 +144,7 @@ class TrainedSurface:
         """
         return self.answer(usage, cutoffs).forecast
 
-    def answer(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Answer:
+    def answer(self, usage: Usage, cutoffs: NDArray[np.int64]) -> SurfacePrediction:
         """Return :meth:`forecast` in parts, so that levels of one's own can be asked for."""
         interval = self._check(usage, cutoffs)
         before = self.settings.calibration_cutoffs(usage, int(cutoffs[0]), interval)
@@ -157,7 +157,7 @@ class TrainedSurface:
         since = int(np.sum(moments(usage, asked) < self.fitted_until))
         peaks = self.settings.outcome == "peak"
         raw = Forecast(asked, len(before), interval, levels, exceedance, since, peaks)
-        return Answer(table, raw, self.settings.factors(usage, raw, since))
+        return SurfacePrediction(table, raw, self.settings.factors(usage, raw, since))
 
     def _check(self, usage: Usage, cutoffs: NDArray[np.int64]) -> int:
         """Return the steps of an interval, or refuse usage that it was not trained on."""
@@ -235,7 +235,7 @@ def moments(usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.datetime64]:
     return found
 
 
-def collect_lessons(usage: Usage, settings: RollingSurface, stop: int) -> Cases:
+def build_intervals(usage: Usage, settings: RollingSurface, stop: int) -> IntervalDataset:
     """Return intervals to learn from that ended by a step, and levels drawn for them.
 
     Parameters
@@ -253,7 +253,7 @@ def collect_lessons(usage: Usage, settings: RollingSurface, stop: int) -> Cases:
         No interval fits.
     """
     interval = count_steps(parse_duration(settings.interval, "interval"), usage.step)
-    begins = settings.lessons(usage, np.array([stop], dtype=np.int64), interval)
+    begins = settings.training_intervals(usage, np.array([stop], dtype=np.int64), interval)
     if len(begins) == 0:
         raise InsufficientHistoryError(
             "telemetry",
@@ -263,7 +263,7 @@ def collect_lessons(usage: Usage, settings: RollingSurface, stop: int) -> Cases:
         )
     table = describe(usage, begins, interval, calendar=settings.calendar)
     rows = settings.unfitted().rows(usage, table, interval, settings.seed)
-    return Cases(usage, interval, table, rows)
+    return IntervalDataset(usage, interval, table, rows)
 
 
 def reference_cases(
@@ -272,7 +272,7 @@ def reference_cases(
     interval: int,
     bounds: RequestBounds,
     outcome: str = "steps",
-) -> Cases:
+) -> IntervalDataset:
     """Return every service's reference levels, just above each, and what came above them.
 
     No model has a say in where it is scored: the levels come from the past alone.
@@ -280,16 +280,18 @@ def reference_cases(
     low, cap = bounds.range(usage, table.cutoffs)
     levels = np.clip(table.references * np.float32(1.001), low, cap[..., None])
     levels = np.sort(np.where(np.isnan(levels), cap[..., None], levels), axis=2)
-    return Cases(usage, interval, table, level_rows(usage, table, interval, levels, outcome))
+    return IntervalDataset(
+        usage, interval, table, level_rows(usage, table, interval, levels, outcome)
+    )
 
 
-def fit_surface(lessons: Cases, settings: RollingSurface) -> TrainedSurface:
+def fit_surface(training_intervals: IntervalDataset, settings: RollingSurface) -> TrainedSurface:
     """Learn from intervals that have ended.
 
     Parameters
     ----------
-    lessons : Cases
-        From :func:`collect_lessons`.
+    training_intervals : IntervalDataset
+        From :func:`build_intervals`.
     settings : RollingSurface
         The same.
 
@@ -298,7 +300,9 @@ def fit_surface(lessons: Cases, settings: RollingSurface) -> TrainedSurface:
     InsufficientHistoryError
         Fewer than 400 of their levels have an outcome.
     """
-    usage = lessons.usage
-    model = settings.unfitted().fit(lessons.table, lessons.rows, settings.runtime)
-    ended = lessons.table.cutoffs[-1:] + lessons.interval
+    usage = training_intervals.usage
+    model = settings.unfitted().fit(
+        training_intervals.table, training_intervals.rows, settings.runtime
+    )
+    ended = training_intervals.table.cutoffs[-1:] + training_intervals.interval
     return TrainedSurface(model, settings, usage.resource, usage.step, moments(usage, ended)[0])

@@ -30,7 +30,7 @@ class Forecast:
         the floor to the cap.
     exceedance : numpy.ndarray
         float32, same shape, non-increasing along the last axis; NaN where nothing is known.
-    honest : int
+    n_in_sample_cutoffs : int
         Number of oldest cutoffs whose outcomes the model has learned from: no calibration may.
     peaks : bool
         Whether the exceedance is that of an interval's peak, not of its steps.
@@ -41,7 +41,7 @@ class Forecast:
     interval: int
     levels: FloatArray
     exceedance: FloatArray
-    honest: int = 0
+    n_in_sample_cutoffs: int = 0
     peaks: bool = False
 
 

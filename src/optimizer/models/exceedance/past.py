@@ -48,7 +48,7 @@ def rank_values(
     ordered : numpy.ndarray
         Ascending along the last axis, NaN last, shape ``(n_services, n)``.
     count : numpy.ndarray
-        Samples of each row that are no NaN, shape ``(n_services,)``.
+        Dataset of each row that are no NaN, shape ``(n_services,)``.
     shares : sequence of float
         In (0, 1]; 1 is the maximum.
 
@@ -62,7 +62,7 @@ def rank_values(
     return np.take_along_axis(ordered, np.maximum(ranks, 0), axis=1)
 
 
-class DecayedPast:
+class DecayedHistory:
     """The past samples of all services, weighted by age, ready to be asked for any level.
 
     Parameters

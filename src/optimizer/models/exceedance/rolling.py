@@ -144,18 +144,20 @@ class RollingSurface:
         interval = self.held(usage, cutoffs)
         before = self.calibration_cutoffs(usage, int(cutoffs[0]), interval)
         asked = np.concatenate([before, cutoffs])
-        lessons = self.lessons(usage, asked, interval)
+        training_intervals = self.training_intervals(usage, asked, interval)
         surface = self.unfitted()
-        table = describe(usage, np.union1d(lessons, asked), interval, calendar=self.calendar)
+        table = describe(
+            usage, np.union1d(training_intervals, asked), interval, calendar=self.calendar
+        )
         levels = self.candidates(usage, table.part(asked))
         exceedance = np.full(levels.shape, np.nan, dtype=np.float32)
-        if len(lessons):
-            taught = table.part(lessons)
-            rows = surface.rows(usage, taught, interval, self.seed)
+        if len(training_intervals):
+            training_table = table.part(training_intervals)
+            rows = surface.rows(usage, training_table, interval, self.seed)
             for first, last in self._periods(usage, asked, int(cutoffs[0])):
-                some, known = slice(first, last), lessons + interval <= asked[first]
+                some, known = slice(first, last), training_intervals + interval <= asked[first]
                 with suppress(InsufficientHistoryError):  # then nothing is known yet
-                    past = taught.part(lessons[known]), rows.part(known)
+                    past = training_table.part(training_intervals[known]), rows.part(known)
                     surface.fit(*past, self.runtime)
                     coming = table.part(asked[some])
                     exceedance[some] = surface.exceedance(usage, coming, levels[some])
@@ -209,7 +211,9 @@ class RollingSurface:
         young: NDArray[np.bool_] = observed_before(usage.values, cutoffs) < self.least(usage)
         return young
 
-    def lessons(self, usage: Usage, cutoffs: NDArray[np.int64], interval: int) -> NDArray[np.int64]:
+    def training_intervals(
+        self, usage: Usage, cutoffs: NDArray[np.int64], interval: int
+    ) -> NDArray[np.int64]:
         """Return where the intervals to learn from begin: a lattice through the first cutoff.
 
         The last one ends no later than the last cutoff.

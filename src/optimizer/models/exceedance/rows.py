@@ -16,7 +16,7 @@ from optimizer.models.exceedance.features import (
     SurfaceTable,
     log_levels,
 )
-from optimizer.models.exceedance.past import DecayedPast, trailing
+from optimizer.models.exceedance.past import DecayedHistory, trailing
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def past_exceedance(usage: Usage, cutoff: int, levels: FloatArray) -> FloatArray
     """Return the decayed share of past steps above each level, ``(n_services, n_levels, 3)``."""
     clock = Clock(usage.step, 1)
     past = trailing(usage.values, cutoff, clock.steps(WINDOWS[-1]))
-    return DecayedPast(past, [clock.steps(life) for life in HALFLIVES]).exceedance(levels)
+    return DecayedHistory(past, [clock.steps(life) for life in HALFLIVES]).exceedance(levels)
 
 
 def exceeding_share(usage: Usage, cutoff: int, interval: int, levels: FloatArray) -> FloatArray:

@@ -33,9 +33,10 @@ from optimizer.models.recurrent.data import (
     prior_logit,
     residual_quantiles,
 )
-from optimizer.models.recurrent.prediction import Fitted, predict
+from optimizer.models.recurrent.prediction import FittedNetwork, predict
 from optimizer.models.recurrent.windows import Channels, Windows, fit_channels
-from optimizer.targets.dataset import EventTask, ForecastTask, Samples, Task
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask, ForecastTask, Task
 
 if TYPE_CHECKING:
     from optimizer.models.recurrent.batches import WindowSource
@@ -116,7 +117,7 @@ class RecurrentModel(Stateful):
     max_valid_rows: int = 100_000
     max_resample_rows: int = 50_000
     precision: str = "auto"
-    fitted: Fitted | None = field(default=None, init=False, repr=False)
+    fitted: FittedNetwork | None = field(default=None, init=False, repr=False)
 
     fitted_attributes: ClassVar[tuple[str, ...]] = ("fitted",)
     cell: ClassVar[str] = ""
@@ -134,8 +135,8 @@ class RecurrentModel(Stateful):
 
     def fit_events(
         self,
-        train: Samples,
-        valid: Samples,
+        train: Dataset,
+        valid: Dataset,
         task: EventTask,
         imbalance: ImbalanceStrategy,
         runtime: Runtime,
@@ -158,12 +159,12 @@ class RecurrentModel(Stateful):
         name = "average precision" if ranked else "loss"
         return _log(scores, best, name, sign=1.0 if ranked else -1.0, notes=(line,))
 
-    def score_events(self, samples: Samples) -> FloatArray:
+    def score_events(self, samples: Dataset) -> FloatArray:
         """Return the probability of the event, shape ``(n,)``, uncalibrated."""
         return sigmoid(predict(self._require(), samples)[:, 0])
 
     def fit_forecast(
-        self, train: Samples, valid: Samples, task: ForecastTask, runtime: Runtime
+        self, train: Dataset, valid: Dataset, task: ForecastTask, runtime: Runtime
     ) -> TrainingLog:
         """Learn the residual on persistence; validation windows only stop the training early.
 
@@ -181,7 +182,7 @@ class RecurrentModel(Stateful):
         scores, best = self._fit(channels, task, objective, folds, bias, runtime)
         return _log(scores, best, "pinball loss", sign=-1.0, notes=())
 
-    def predict_quantiles(self, samples: Samples) -> FloatArray:
+    def predict_quantiles(self, samples: Dataset) -> FloatArray:
         """Return quantiles, shape ``(n, n_horizons, n_quantiles)``, ascending along the last.
 
         Levels are learned separately and sorted here: rearranging never raises the pinball loss.
@@ -203,7 +204,7 @@ class RecurrentModel(Stateful):
         return out
 
     def _windows(
-        self, train: Samples, valid: Samples, metric: str
+        self, train: Dataset, valid: Dataset, metric: str
     ) -> tuple[Channels, Windows, Windows]:
         """Return the channels fitted on the training fold and the windows of both folds."""
         for name, fold in (("training", train), ("validation", valid)):
@@ -245,20 +246,20 @@ class RecurrentModel(Stateful):
             n_outputs=len(bias),
             residual=isinstance(task, ForecastTask),
         )
-        names = training.Schedule.__dataclass_fields__
-        schedule = training.Schedule(**{name: getattr(self, name) for name in names})
+        names = training.FitSchedule.__dataclass_fields__
+        schedule = training.FitSchedule(**{name: getattr(self, name) for name in names})
         threads = max(1, min(runtime.threads, self.batch_size // WINDOWS_PER_THREAD))
         with training.isolated(runtime.seed, threads):
             network = RecurrentNetwork(shape)
             network.output.bias.data = torch.from_numpy(bias)
             done = training.train(network, objective, folds, schedule, runtime)
-        self.fitted = Fitted(channels, shape, done.best_state, task, threads)
+        self.fitted = FittedNetwork(channels, shape, done.best_state, task, threads)
         logger.info(
             "%s: best epoch %d of %d", self.cell, done.best_epoch, len(done.scores["valid"])
         )
         return done.scores, done.best_epoch
 
-    def _require(self) -> Fitted:
+    def _require(self) -> FittedNetwork:
         if self.fitted is None:
             raise RuntimeError(f"{type(self).__name__} has to be fitted first")
         return self.fitted

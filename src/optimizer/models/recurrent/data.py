@@ -11,19 +11,20 @@ from optimizer.core.panel import FloatArray
 from optimizer.models.imbalance.base import FocalLoss, ImbalanceStrategy
 from optimizer.models.imbalance.focal import focal_prior
 from optimizer.models.recurrent.windows import Windows
-from optimizer.targets.dataset import ForecastTask, Samples
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import ForecastTask
 
 if TYPE_CHECKING:
     from optimizer.models.recurrent.batches import WindowSource
 
 
-def plain_source(windows: Windows, samples: Samples) -> WindowSource:
+def plain_source(windows: Windows, samples: Dataset) -> WindowSource:
     """Return the windows of a fold, gathered when read, equally weighted."""
     return _view_source(windows, samples, np.ones(len(samples), dtype=np.float32))
 
 
 def event_source(
-    windows: Windows, train: Samples, imbalance: ImbalanceStrategy, max_rows: int, seed: int
+    windows: Windows, train: Dataset, imbalance: ImbalanceStrategy, max_rows: int, seed: int
 ) -> tuple[WindowSource, str]:
     """Return the training windows as the strategy wants them, and a line that says so.
 
@@ -39,7 +40,7 @@ def event_source(
     ----------
     windows : Windows
         Windows of the training panel.
-    train : Samples
+    train : Dataset
         Training rows with labels 0 or 1.
     imbalance : ImbalanceStrategy
         The strategy.
@@ -112,7 +113,7 @@ def _weight(imbalance: ImbalanceStrategy, y: FloatArray) -> FloatArray:
     return scaled
 
 
-def _view_source(windows: Windows, samples: Samples, weight: FloatArray) -> WindowSource:
+def _view_source(windows: Windows, samples: Dataset, weight: FloatArray) -> WindowSource:
     from optimizer.models.recurrent.batches import WindowSource
 
     service, step = samples.service, samples.step

@@ -1,4 +1,4 @@
-"""Fitted recurrent networks as plain arrays, and their outputs; torch is imported on use."""
+"""FittedNetwork recurrent networks as plain arrays, and their outputs; torch is imported on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from optimizer.core.panel import FloatArray
 from optimizer.models.recurrent.windows import Channels, Windows
-from optimizer.targets.dataset import Samples, Task
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import Task
 
 if TYPE_CHECKING:
     from optimizer.models.recurrent.network import NetworkShape
@@ -19,7 +20,7 @@ PREDICT_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedNetwork:
     """All that prediction needs, without torch: arrays and settings only.
 
     Parameters
@@ -43,14 +44,14 @@ class Fitted:
     threads: int
 
 
-def predict(fitted: Fitted, samples: Samples) -> FloatArray:
+def predict(fitted: FittedNetwork, samples: Dataset) -> FloatArray:
     """Return the network's outputs in float32, shape ``(n, n_outputs)``.
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : FittedNetwork
         A trained network.
-    samples : Samples
+    samples : Dataset
         Rows to predict; of each the window that ends at its step is read, and nothing later.
 
     Raises

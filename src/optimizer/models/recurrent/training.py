@@ -21,14 +21,14 @@ from torch import Tensor
 
 from optimizer.core.panel import FloatArray
 from optimizer.models.base import Runtime
-from optimizer.models.callbacks import TrainingStopped, Watch
+from optimizer.models.callbacks import TrainingCallback, TrainingStopped
 from optimizer.models.recurrent.batches import Batch, WindowSource, make_loader
 from optimizer.models.recurrent.network import RecurrentNetwork
 from optimizer.models.recurrent.objectives import Objective
 
 
 @dataclass(frozen=True)
-class Schedule:
+class FitSchedule:
     """How long and how fast to learn.
 
     Parameters
@@ -63,11 +63,13 @@ class RecurrentTask(pl.LightningModule):  # type: ignore[misc]
         What to train.
     objective : Objective
         Loss and score.
-    schedule : Schedule
+    schedule : FitSchedule
         Step size and patience.
     """
 
-    def __init__(self, network: RecurrentNetwork, objective: Objective, schedule: Schedule) -> None:
+    def __init__(
+        self, network: RecurrentNetwork, objective: Objective, schedule: FitSchedule
+    ) -> None:
         super().__init__()
         self.network, self.objective, self.schedule = network, objective, schedule
         self.scores: dict[str, list[float]] = {"train": [], "valid": []}
@@ -122,13 +124,13 @@ class WatchCallback(pl.Callback):  # type: ignore[misc]
 
     Parameters
     ----------
-    watch : Watch
+    watch : TrainingCallback
         Told the average precision, or the pinball loss of forecasts.
     epochs : int
         Epochs at most.
     """
 
-    def __init__(self, watch: Watch, epochs: int) -> None:
+    def __init__(self, watch: TrainingCallback, epochs: int) -> None:
         self.watch, self.epochs = watch, epochs
         self.error: TrainingStopped | None = None
 
@@ -160,7 +162,7 @@ def train(
     network: RecurrentNetwork,
     objective: Objective,
     folds: tuple[WindowSource, WindowSource],
-    schedule: Schedule,
+    schedule: FitSchedule,
     runtime: Runtime,
 ) -> RecurrentTask:
     """Train on the first fold, stop early by the second, and return the finished task.
@@ -173,7 +175,7 @@ def train(
         Loss and score.
     folds : tuple of WindowSource
         Training and validation windows.
-    schedule : Schedule
+    schedule : FitSchedule
         How long and how fast.
     runtime : Runtime
         Seed and progress; call inside :func:`isolated`.

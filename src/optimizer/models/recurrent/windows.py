@@ -17,7 +17,7 @@ from optimizer.core.durations import format_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import FloatArray, Panel
 from optimizer.core.schema import LABELS
-from optimizer.targets.dataset import Samples
+from optimizer.targets.dataset import Dataset
 
 HEAVY_TAILED = (
     "network_in_mbps",
@@ -79,12 +79,12 @@ class Channels:
         return scaled
 
 
-def fit_channels(train: Samples, metric: str, length: int, *, calendar: bool) -> Channels:
+def fit_channels(train: Dataset, metric: str, length: int, *, calendar: bool) -> Channels:
     """Choose the channels and measure their scale on the training fold.
 
     Parameters
     ----------
-    train : Samples
+    train : Dataset
         Rows of the training fold. Statistics are taken over its services and all steps up to
         its last row, rows above the ceiling included; later steps are not read.
     metric : str

@@ -15,7 +15,7 @@ from optimizer.evaluation.settings import Evaluation
 from optimizer.training.experiment import build_components, refuse_search
 from optimizer.training.leaderboard import difference_interval, rank_jobs
 from optimizer.training.tracking.mlflow_run import TrackedRun
-from optimizer.training.tracking.registry import LoggedModel, crown, register
+from optimizer.training.tracking.registry import LoggedModel, register, set_champion
 
 SHARED = ("data", "quality", "features", "store", "cache")
 """Nodes that decide the training set: jobs that agree on them share it."""
@@ -103,13 +103,13 @@ def group_of(record: dict[str, Any]) -> list[str]:
 def enter_best(
     run: TrackedRun, ranked: Sequence[dict[str, Any]], tell: Callable[[str], None]
 ) -> None:
-    """Register the first record of each registered name, and crown it if it has earned it."""
+    """Register the first record of each registered name, and promote it if it has earned it."""
     for name in dict.fromkeys(record["registry"]["name"] for record in ranked):
         entry = next(r["registry"] for r in ranked if r["registry"]["name"] == name)
         version = register(run, LoggedModel(**entry["model"]), name, entry["tags"])
         entry["version"] = version.version
         if entry["champion"]:
-            crown(run, version)
+            set_champion(run, version)
         tell(
             f"registered {name} version {version.version} as challenger; "
             f"{'now champion' if entry['champion'] else 'champion unchanged'}: {entry['reason']}"

@@ -8,10 +8,10 @@ from typing import Any
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.training.promotion import Verdict
 from optimizer.training.tracking.mlflow_run import TrackedRun
-from optimizer.training.tracking.registry import crown, log_model, register
+from optimizer.training.tracking.registry import log_model, register, set_champion
 
 
-def enter_model(
+def register_model(
     run: TrackedRun,
     config: ExperimentConfig,
     name: str,
@@ -21,7 +21,7 @@ def enter_model(
 ) -> dict[str, Any]:
     """Log a model, register it as challenger, and make it champion if it has earned it.
 
-    In a grid (``registry.enter=false``) it is only logged and judged: the grid registers its best.
+    In a grid (``registry.register=false``) it is only logged and judged: the grid registers its best.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def enter_model(
         "tags": dict(tags),
         "model": vars(logged),
     }
-    if not config.registry.enter:
+    if not config.registry.register:
         return entry
     version = register(run, logged, name, tags)
     if verdict.promoted:
-        crown(run, version)
+        set_champion(run, version)
     return entry | {"version": version.version}

@@ -16,14 +16,14 @@ from optimizer.models.base import TrainingLog
 from optimizer.training.cache import open_experiment
 from optimizer.training.comparison import Comparison, compare_models
 from optimizer.training.experiment import Components, Experiment
-from optimizer.training.fit import FoldSamples, fit_model, primary_metric, score_validation
+from optimizer.training.fit import FoldDataset, fit_model, primary_metric, score_validation
 from optimizer.training.plots import save_plots
 from optimizer.training.predictor import TrainedModel, concat_frames, frame_truth
 from optimizer.training.promotion import beats_baseline, beats_champion
-from optimizer.training.runs.registration import enter_model
+from optimizer.training.runs.registration import register_model
 from optimizer.training.summary import describe_fold, mean_figures
 from optimizer.training.tracking.mlflow_run import TrackedRun
-from optimizer.training.tracking.registry import load_rival
+from optimizer.training.tracking.registry import load_reference
 
 REFERENCE = "defaults"
 """The model that a search began with, beside the one that it chose."""
@@ -33,7 +33,7 @@ REFERENCE = "defaults"
 class RowResult:
     """What came of one fold: the fitted models, their comparison and the model's log."""
 
-    fold: FoldSamples
+    fold: FoldDataset
     models: dict[str, TrainedModel]
     comparison: Comparison
     log: TrainingLog
@@ -119,7 +119,7 @@ class RowTraining:
             model: mean_figures([result.comparison.figures[model] for result in results])
             for model in newest.models
         }
-        metric, sign = primary_metric(self.experiment.recipe.task)
+        metric, sign = primary_metric(self.experiment.fit_config.task)
         validation = sum(result.validation for result in results) / len(results)
         record = {
             "target": config.choices["target"],
@@ -154,22 +154,23 @@ class RowTraining:
         """Judge the newest fold's model, and enter it into the registry."""
         name = self.config.registered_name(self.parts.source.name)
         trained = result.models[self.config.choices["model"]]
-        champion = load_rival(run, name)
+        champion = load_reference(run, name)
         if champion is None:
             comparison = result.comparison
             verdict = beats_baseline(trained.task, comparison.figures, comparison.best_baseline)
         else:
             labels, settings = self.experiment.labels, self.parts.evaluation
             verdict = beats_champion(trained, champion, result.fold, labels, settings)
-        return enter_model(run, self.config, name, trained, verdict, tags)
+        return register_model(run, self.config, name, trained, verdict, tags)
 
     def write(self, output: Path, results: Sequence[RowResult], record: dict[str, Any]) -> None:
         """Write metrics, predictions, configuration and plots into the run's directory."""
-        name, recipe = self.config.choices["model"], self.experiment.recipe
+        name, fit_config = self.config.choices["model"], self.experiment.fit_config
         write_json(output / "metrics.json", record)
         write_json(output / "config.json", self.config.to_dict())
         frames = [
-            frame_truth(r.fold.test, r.comparison.predictions[name], recipe.task) for r in results
+            frame_truth(r.fold.test, r.comparison.predictions[name], fit_config.task)
+            for r in results
         ]
         concat_frames(frames).to_parquet(output / "predictions.parquet", index=False)
         newest = results[-1]
@@ -179,7 +180,7 @@ class RowTraining:
             newest.comparison,
             newest.fold.test,
             self.experiment.labels,
-            recipe.evaluation,
+            fit_config.evaluation,
             output / "plots",
         )
 
@@ -209,6 +210,6 @@ def fit_rows(
     experiment = open_experiment(config, *inputs)
     own = name == config.choices["model"]
     node, key = (config.model, "model") if own else (config.baselines[name], f"baselines.{name}")
-    runtime = replace(experiment.recipe.runtime, scheduler=scheduler)
-    recipe = replace(experiment.recipe, runtime=runtime)
-    return fit_model(name, build(node, key), experiment.folds[index], recipe, adjust=own)
+    runtime = replace(experiment.fit_config.runtime, scheduler=scheduler)
+    fit_config = replace(experiment.fit_config, runtime=runtime)
+    return fit_model(name, build(node, key), experiment.folds[index], fit_config, adjust=own)

@@ -25,16 +25,16 @@ from optimizer.evaluation.exceedance import (
     frame_scored,
     measure,
     realise,
-    score_answer,
+    score_surface,
 )
 from optimizer.evaluation.plots.coverage import plot_promises
 from optimizer.features.storage import load_panel
 from optimizer.models.exceedance.baselines import ShareBaseline
 from optimizer.models.exceedance.fitted import (
-    Answer,
-    Cases,
+    IntervalDataset,
+    SurfacePrediction,
     TrainedSurface,
-    collect_lessons,
+    build_intervals,
     fit_surface,
 )
 from optimizer.models.exceedance.rolling import RollingSurface
@@ -47,10 +47,10 @@ from optimizer.training.promotion import (
     surface_beats_baseline,
     surface_beats_champion,
 )
-from optimizer.training.runs.registration import enter_model
+from optimizer.training.runs.registration import register_model
 from optimizer.training.summary import mean_figures
 from optimizer.training.tracking.mlflow_run import TrackedRun
-from optimizer.training.tracking.registry import load_rival
+from optimizer.training.tracking.registry import load_reference
 
 OWN, RAW = "model", "raw"
 FIGURES = ("log_loss", "log_loss_skill", "brier", "brier_skill")
@@ -69,8 +69,8 @@ class SurfaceResult:
 
     trained: TrainedSurface
     usage: Usage
-    answer: Answer
-    parts: dict[str, Cases]
+    answer: SurfacePrediction
+    parts: dict[str, IntervalDataset]
     scored: Scored
     test: NDArray[np.int64]
     figures: dict[str, dict[str, float]]
@@ -150,24 +150,26 @@ class SurfaceTraining:
         every = self.target.cutoffs(self.panel)
         stop = int(every[every <= fold.train[1]][-1])
         usage = usage_of(self.panel, self.target.resource, before=stop)
-        lessons = collect_lessons(usage, settings, stop)
-        trained = fit_surface(lessons, settings)
+        training_intervals = build_intervals(usage, settings, stop)
+        trained = fit_surface(training_intervals, settings)
         baselines = {}
         for name, baseline in deepcopy(self.parts.baselines).items():
             assert isinstance(baseline, ShareBaseline)  # noqa: S101 - check_pair has spoken
-            baselines[name] = baseline.fit(lessons)
-        asked = every[(every >= fold.valid[0]) & (every + lessons.interval <= fold.test[1])]
+            baselines[name] = baseline.fit(training_intervals)
+        asked = every[
+            (every >= fold.valid[0]) & (every + training_intervals.interval <= fold.test[1])
+        ]
         answer = trained.answer(usage, asked)
         valid, test = asked[asked < fold.valid[1]], asked[asked >= fold.test[0]]
-        before = score_answer(trained, answer, usage, valid)
-        scored = score_answer(trained, answer, usage, test)
+        before = score_surface(trained, answer, usage, valid)
+        scored = score_surface(trained, answer, usage, test)
         figures, difference, best = measure(scored, baselines, self.parts.evaluation)
         figures[OWN]["validation"] = float(np.mean(before.losses(OWN)[0]))
         return SurfaceResult(
             trained=trained,
             usage=usage,
             answer=answer,
-            parts={"train": lessons, "valid": before.cases, "test": scored.cases},
+            parts={"train": training_intervals, "valid": before.cases, "test": scored.cases},
             scored=scored,
             test=test,
             figures=figures,
@@ -224,12 +226,12 @@ class SurfaceTraining:
     def enter(self, run: TrackedRun, result: SurfaceResult, tags: dict[str, str]) -> dict[str, Any]:
         """Judge the newest fold's surface, and enter it into the registry."""
         name = self.config.registered_name(self.parts.source.name)
-        champion = load_rival(run, name)
+        champion = load_reference(run, name)
         if champion is None:
             verdict = surface_beats_baseline(result.figures, result.best_baseline)
         else:
             verdict = surface_beats_champion(result.trained, champion, result.usage, result.test)
-        return enter_model(run, self.config, name, result.trained, verdict, tags)
+        return register_model(run, self.config, name, result.trained, verdict, tags)
 
     def write(self, output: Path, results: Sequence[SurfaceResult], record: dict[str, Any]) -> None:
         """Write metrics, predictions, configuration and the plot into the run's directory."""

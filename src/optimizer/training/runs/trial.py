@@ -9,8 +9,8 @@ from typing import Any
 from optimizer.core.artifacts import ArtifactRef
 from optimizer.core.config import build
 from optimizer.core.config_schema import ExperimentConfig
-from optimizer.models.callbacks import Watch
-from optimizer.targets.dataset import ForecastTask
+from optimizer.models.callbacks import TrainingCallback
+from optimizer.targets.task import ForecastTask
 from optimizer.training.cache import open_experiment
 from optimizer.training.experiment import build_components
 from optimizer.training.fit import fit_uncalibrated, score_validation
@@ -28,18 +28,20 @@ def score_trial(
     validated, features = (ArtifactRef(*ref) for ref in study.user_attrs[INPUTS])
     experiment = open_experiment(config, validated, features, search.folds)
     parts = build_components(config)
-    several = isinstance(experiment.recipe.task, ForecastTask) and "model" in trial.user_attrs[KEYS]
+    several = (
+        isinstance(experiment.fit_config.task, ForecastTask) and "model" in trial.user_attrs[KEYS]
+    )
     reporter = Reporter(trial, search, prunes=not several)
-    watch = Watch(reporter.tell) if search.prunes else Watch()
+    watch = TrainingCallback(reporter.tell) if search.prunes else TrainingCallback()
     scores, seconds, sizes = [], 0.0, []
     try:
         for index, fold in enumerate(experiment.folds):
             part = watch.part(index, len(experiment.folds))
-            runtime = replace(experiment.recipe.runtime, watch=part, progress=False)
-            recipe = replace(experiment.recipe, runtime=runtime)
+            runtime = replace(experiment.fit_config.runtime, watch=part, progress=False)
+            fit_config = replace(experiment.fit_config, runtime=runtime)
             model = parts.model if index == 0 else build(config.model, "model")
             began = time.perf_counter()
-            trained, _ = fit_uncalibrated(config.choices["model"], model, fold, recipe)
+            trained, _ = fit_uncalibrated(config.choices["model"], model, fold, fit_config)
             seconds += time.perf_counter() - began
             scores.append(score_validation(trained, fold))
             sizes.append(bundle_size(trained))

@@ -118,7 +118,7 @@ def _log_model(run: TrackedRun, trained: Trained, bundle: Path) -> Any:
         )
 
 
-def crown(run: TrackedRun, version: Version) -> None:
+def set_champion(run: TrackedRun, version: Version) -> None:
     """Give the version the alias ``champion``."""
     run.client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
@@ -185,7 +185,7 @@ def load_trained(version: Version) -> Trained:
                 f"registry {uri}", seen=seen, allowed=allowed, fix=fix
             ) from error
         except Exception as error:  # a store's own exceptions differ by backend
-            pickles, fix = _tell_pickles(uri), _training_command(version.name)
+            pickles, fix = _format_pickles(uri), _training_command(version.name)
             raise (UnreadableModelError if pickles else TrackingError)(
                 f"registry {uri}",
                 seen=pickles or first_line(error),
@@ -194,7 +194,7 @@ def load_trained(version: Version) -> Trained:
             ) from error
 
 
-def load_rival(run: TrackedRun, name: str) -> Trained | None:
+def load_reference(run: TrackedRun, name: str) -> Trained | None:
     """Return the champion that a new model has to beat; None if there is none that can be read.
 
     A champion of an earlier format does not keep its successor out: a warning says so.
@@ -217,7 +217,7 @@ def _training_command(name: str) -> str:
     return f"{command} (on the data it learned from, {data})" if data else command
 
 
-def _tell_pickles(uri: str) -> str:
+def _format_pickles(uri: str) -> str:
     """Return what a version of an earlier format holds; empty if it holds no pickle."""
     from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
@@ -260,7 +260,7 @@ def _signature(trained: Trained) -> Any:
 
 def _example_outputs(trained: Trained) -> dict[str, list[Any]]:
     """Return one value of every column that a prediction has besides its keys."""
-    from optimizer.targets.dataset import EventTask
+    from optimizer.targets.task import EventTask
 
     if isinstance(trained, TrainedSurface):
         one = [np.float32(0.5)]

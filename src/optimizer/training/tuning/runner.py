@@ -26,7 +26,7 @@ from optimizer.training.tuning.study import (
     fail_orphans,
     find,
 )
-from optimizer.training.tuning.summary import count_states, tell_params
+from optimizer.training.tuning.summary import count_states, format_params
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class StudyRunner:
         self.tell(
             f"[{counts['complete'] + counts['pruned']}/{self.search.n_trials}] trial {number}: "
             f"{state} {told or found.user_attrs.get(REASON, '')} in {seconds:.1f} s  "
-            f"{tell_params(self.space.by_key(params))}"
+            f"{format_params(self.space.by_key(params))}"
         )
         if state == "failed":
             self._close_run(number)

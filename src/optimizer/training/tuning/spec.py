@@ -99,7 +99,7 @@ def specify_study(
         Values given on the command line, by key.
     """
     experiment = open_experiment(config, *inputs, search.folds)
-    sign = primary_metric(experiment.recipe.task)[1]
+    sign = primary_metric(experiment.fit_config.task)[1]
     quality = "maximize" if sign > 0 else "minimize"
     directions = tuple(quality if one == "quality" else "minimize" for one in search.objectives)
     settings = deciding_values(config, space)

@@ -247,7 +247,7 @@ def _check_distributions(study: Any, space: Space) -> None:
         except ValueError as error:
             raise ConfigError(
                 f"search.params.{domain.key}",
-                seen=f"{tell_domain(domain)}, but {stored[domain.name]} in study "
+                seen=f"{format_domain(domain)}, but {stored[domain.name]} in study "
                 f"{study.study_name!r}",
                 allowed="the distribution that the study was begun with",
                 fix=f"restore it, or begin a new study: search.study={study.study_name}-2",
@@ -272,7 +272,7 @@ def _check_settings(study: Any, spec: StudySpec) -> None:
     )
 
 
-def tell_domain(domain: Domain) -> str:
+def format_domain(domain: Domain) -> str:
     """Return a domain in words."""
     return str(domain.distribution)
 

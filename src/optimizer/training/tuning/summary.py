@@ -75,23 +75,23 @@ def trial_rows(
                 *(f"{value:.4g}" for value in trial.values),
                 f"{trial.duration.total_seconds() if trial.duration else float('nan'):.1f}",
                 *(
-                    [tell_value(values.get(key)) for key in keys]
+                    [format_value(values.get(key)) for key in keys]
                     if apart
-                    else [tell_params(values)]
+                    else [format_params(values)]
                 ),
             )
         )
     return ("trial", *objectives, "took s", *names), rows
 
 
-def tell_params(values: Mapping[str, Any]) -> str:
+def format_params(values: Mapping[str, Any]) -> str:
     """Return values by key in one line, without the group that all share."""
     return " ".join(
-        f"{key.removeprefix('model.')}={tell_value(value)}" for key, value in values.items()
+        f"{key.removeprefix('model.')}={format_value(value)}" for key, value in values.items()
     )
 
 
-def tell_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value in short."""
     if value is None:
         return "-"

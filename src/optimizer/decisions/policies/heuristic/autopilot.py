@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_choice
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.decay import decayed_means, decayed_quantiles
 from optimizer.demand.history import past_max
 from optimizer.demand.usage import MEMORY, Usage
@@ -26,7 +26,7 @@ HELD = "1h"
 """The largest recommendation of this time is requested."""
 
 
-class Autopilot(Rule):
+class Autopilot(BasePolicy):
     """Request a statistic of decayed usage times 1 + margin, the largest of the last hour.
 
     Parameters

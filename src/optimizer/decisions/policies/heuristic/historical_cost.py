@@ -11,7 +11,7 @@ from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.decay import Floats, Ranked, age_weights, ranked_blocks
 from optimizer.demand.usage import Usage
 
@@ -21,7 +21,7 @@ SHORTFALL = 15.0
 """What a shortfall of a whole capacity weighs against certain violation."""
 
 
-class HistoricalCost(Rule):
+class HistoricalCost(BasePolicy):
     """Request the level that would have cost least, overload included.
 
     Parameters

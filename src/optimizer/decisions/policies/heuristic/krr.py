@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_choice
-from optimizer.decisions.policies.base import Rule, scaled
+from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import past_max
 from optimizer.demand.usage import MEMORY, Usage
 from optimizer.models.lookback import trailing_quantiles
@@ -21,7 +21,7 @@ FRONTIERS = {
 }
 
 
-class Krr(Rule):
+class Krr(BasePolicy):
     """Request a percentile of CPU, and the maximum of memory times 1 + buffer, of a window.
 
     Parameters

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule, scaled
+from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import past_max
 from optimizer.demand.usage import Usage
 
 FRONTIER = (-0.7, -0.5, -0.3, -0.2, -0.1, -0.05, -0.02, 0.0, 0.05, 0.15, 0.3, 0.5)
 
 
-class MaxMargin(Rule):
+class MaxMargin(BasePolicy):
     """Request the maximum of a window times 1 + margin.
 
     Parameters

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.decay import Floats
 from optimizer.demand.usage import Usage
 
 FRONTIER = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 25.0)
 
 
-class NSigma(Rule):
+class NSigma(BasePolicy):
     """Request mean + n · standard deviation of a window.
 
     Parameters

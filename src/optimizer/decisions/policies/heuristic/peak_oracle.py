@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule, scaled
+from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.intervals import interval_peaks
 from optimizer.demand.usage import Usage
 
 
-class PeakOracle(Rule):
+class PeakOracle(BasePolicy):
     """Request the maximum of the coming interval: the only policy that looks ahead, for replays.
 
     Parameters

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_count
-from optimizer.decisions.policies.base import Rule, scaled
+from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import peak
 from optimizer.demand.intervals import interval_stops
 from optimizer.demand.usage import Usage
@@ -19,7 +19,7 @@ from optimizer.models.lookback import DAY
 FRONTIER = (-0.4, -0.2, -0.1, -0.05, 0.0, 0.15, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-class SeasonalMax(Rule):
+class SeasonalMax(BasePolicy):
     """Request the maximum of the coming interval's hours on past days times 1 + margin.
 
     Parameters

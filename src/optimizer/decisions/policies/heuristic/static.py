@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.usage import Usage
 
 FRONTIER = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-class Static(Rule):
+class Static(BasePolicy):
     """Request the present capacity times a factor, whatever was used.
 
     Parameters

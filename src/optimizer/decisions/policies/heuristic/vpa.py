@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.base import Rule
+from optimizer.decisions.policies.base import BasePolicy
 from optimizer.decisions.policies.heuristic.vpa_buckets import bucket_ends
 from optimizer.decisions.policies.heuristic.vpa_memory import peak_quantiles
 from optimizer.demand.decay import decayed_quantiles
@@ -19,7 +19,7 @@ from optimizer.demand.usage import MEMORY, Usage
 FRONTIER = (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0)
 
 
-class Vpa(Rule):
+class Vpa(BasePolicy):
     """Request a percentile of the decayed histogram of usage times 1 + margin.
 
     Parameters

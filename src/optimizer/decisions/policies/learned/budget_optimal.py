@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.exceedance_policy import SurfacePolicy
+from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.learned.cost_optimal import SWEEP, choose_levels
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.selection import PROMISES, keep_promises
@@ -20,7 +20,7 @@ PRICES = np.geomspace(SWEEP[-1], SWEEP[0], 81)
 """Values of λ to choose from, the safest first."""
 
 
-class BudgetOptimal(SurfacePolicy):
+class BudgetOptimal(ExceedancePolicy):
     """Request as ``CostOptimal`` does, with a λ that is chosen anew at every cutoff.
 
     It is the least one whose realised share of violated steps kept the budget over the outcomes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.exceedance_policy import SurfacePolicy
+from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.heuristic.historical_cost import SHORTFALL
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.usage import Usage
@@ -25,7 +25,7 @@ WS = (0.2, 1.0)
 """Values of w: for whom unmet demand counts most, and for whom violated steps do."""
 
 
-class CostOptimal(SurfacePolicy):
+class CostOptimal(ExceedancePolicy):
     """Request the level L that minimises L/cap + λ·[w·P(u > L) + (1 - w)·15·E(u - L)⁺/cap].
 
     P and E come from an exceedance surface that learns from intervals that have ended, and is

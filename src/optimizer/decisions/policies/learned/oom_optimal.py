@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.exceedance_policy import SurfacePolicy
+from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
@@ -17,7 +17,7 @@ SWEEP = tuple(float(value) for value in np.geomspace(0.05, 5000.0, 36).round(4))
 """Values of λ from a request near the usual peak to one near its highest."""
 
 
-class KillOptimal(SurfacePolicy):
+class OomOptimal(ExceedancePolicy):
     """Request the level L that minimises L/cap + λ·P(the interval's peak > L).
 
     A process whose memory exceeds its limit is killed, by however little and for however short:

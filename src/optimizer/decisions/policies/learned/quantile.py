@@ -1,4 +1,4 @@
-"""The level whose exceedance is the promised one, kept honest by what has come true."""
+"""The level whose exceedance is the promised one, kept true by what has come true."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
-from optimizer.decisions.policies.exceedance_policy import SurfacePolicy
+from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.demand.usage import Usage
-from optimizer.models.conformal.conformal import Ranking
+from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.conformal.selection import PROMISES
 from optimizer.models.exceedance.forecast import Surface
 
 
-class Quantile(SurfacePolicy):
+class Quantile(ExceedancePolicy):
     """Request the level that a promised share of steps will exceed, times a margin.
 
     The share is the calibrated one: how often past usage lay as deep in the tail of its forecast,
@@ -30,7 +30,7 @@ class Quantile(SurfacePolicy):
         Factor on the level, at least 1: above 1 fewer steps exceed the request than promised.
     surface : Surface, optional
         The surface and its schedule.
-    calibrator : Ranking, optional
+    calibrator : ConformalCalibrator, optional
         How past outcomes are weighed.
     sweep : sequence of float
         Promises that span the frontier.
@@ -46,7 +46,7 @@ class Quantile(SurfacePolicy):
         exceedance: float = 0.01,
         margin: float = 1.0,
         surface: Surface | None = None,
-        calibrator: Ranking | None = None,
+        calibrator: ConformalCalibrator | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
         require_between(
@@ -55,11 +55,11 @@ class Quantile(SurfacePolicy):
         require_between("policy.margin", margin, 1.0, fix=1.0)
         super().__init__("exceedance", exceedance, sweep, surface)
         self._margin = np.float32(margin)
-        self._calibrator = calibrator or Ranking()
+        self._calibrator = calibrator or ConformalCalibrator()
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
     ) -> FloatArray:
         """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
-        return self._calibrator.outlook(usage, found).levels_at(tuple(knobs)) * self._margin
+        return self._calibrator.predict(usage, found).levels_at(tuple(knobs)) * self._margin
