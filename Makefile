@@ -31,6 +31,7 @@ check: setup  ## lint, formatting, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/contracts/test_imports.py
 
 bench: setup  ## measure the feature engine; writes out/bench.json
@@ -49,4 +50,4 @@ evidence: setup  ## write the output in README and docs anew; ARGS="--check", "-
 clean:  ## remove everything that the commands above made
 	rm -rf .venv .cache outputs multirun out mlruns mlflow.db studies.db studies.log build src/*.egg-info catboost_info
 	rm -rf feature_repo/data
-	rm -rf .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

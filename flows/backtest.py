@@ -13,10 +13,9 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 import time
 from typing import Any
 
-from omegaconf import DictConfig
 from prefect import flow
 
-from flows.command import Prepared, command, output_directory, running_config, start_flow
+from flows.command import Prepared, flow_command, start_flow
 from flows.engine import open_engine
 from flows.tasks.caching import as_is
 from flows.tasks.data import load_validated
@@ -100,14 +99,7 @@ def backtest_flow(
     return record
 
 
-def job(composed: DictConfig) -> Any:
-    """Replay what Hydra has composed."""
-    config = running_config(composed)
-    prepared = Prepared(config, prepare(config))
-    return backtest_flow(config.overrides, str(output_directory()), prepared)
-
-
-main = command(job)
+main = flow_command("backtest", prepare, backtest_flow)
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,8 @@ from typing import Any, Generic, TypeVar
 
 from omegaconf import DictConfig
 
+from flows.environment import NO_PAGES
+from flows.server import shared_server
 from optimizer.core.config import CONF_DIR, check_composed, check_conf, explained, load_config
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.errors import OptimizerError
@@ -27,8 +29,6 @@ from optimizer.delivery.console.output import echo
 P = TypeVar("P")
 TRACEBACK = "OPTIMIZER_TRACEBACK"
 """Set by a command to what the user asked for with Hydra's own switch; jobs read it."""
-NO_PAGES = "OPTIMIZER_SERVER_WITHOUT_PAGES"
-"""Set where the Prefect server at hand has nothing to look at; jobs in other processes read it."""
 RUN_SUFFIX = re.compile(r"-(\d+|[0-9a-f]{3})$")
 """What Prefect appends to the name of a task for one of its runs."""
 PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -59,6 +59,31 @@ def command(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
         echo("")
 
     return main
+
+
+def flow_command(
+    name: str, build_parts: Callable[[ExperimentConfig], P], flow: Callable[..., Any]
+) -> Callable[[], None]:
+    """Return the entry point of a command that runs one flow on what Hydra has composed.
+
+    Parameters
+    ----------
+    name : str
+        Name of the command.
+    build_parts : callable
+        Builds and checks the components, before a server is started.
+    flow : callable
+        Takes ``overrides``, ``output_dir`` and ``prepared``.
+    """
+
+    def job(composed: DictConfig) -> Any:
+        config = running_config(composed)
+        prepared = Prepared(config, build_parts(config))
+        with shared_server():
+            return flow(config.overrides, str(output_directory()), prepared)
+
+    job.__module__ = f"flows.{name}"  # by which Hydra names the command
+    return command(job)
 
 
 def running_config(composed: DictConfig) -> ExperimentConfig:
@@ -111,7 +136,7 @@ def start_flow(
     output_dir : str, optional
         Where files go; a directory under ``outputs/`` if absent.
     name : str
-        Of the flow, for that directory.
+        Name of the flow, for that directory.
     """
     quiet_loggers()
     if prepared is None:

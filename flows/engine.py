@@ -32,7 +32,7 @@ class Engine:
     scheduler : str, optional
         Address of the Dask scheduler.
     client : object, optional
-        Of the same scheduler.
+        Client of the same scheduler.
     """
 
     runner: TaskRunner[Any] | None = None

@@ -11,10 +11,9 @@ from flows import environment  # noqa: F401 - what Prefect reads when it is impo
 
 from typing import Any
 
-from omegaconf import DictConfig
 from prefect import flow
 
-from flows.command import Prepared, command, running_config, start_flow
+from flows.command import Prepared, flow_command, start_flow
 from flows.engine import open_engine
 from flows.tasks.caching import as_is
 from flows.tasks.data import load_validated
@@ -36,7 +35,9 @@ from optimizer.training.tracking.mlflow_run import track_config
 
 @flow(name="features", flow_run_name="features", validate_parameters=False)
 def features_flow(
-    overrides: list[str] | None = None, prepared: Prepared[Components] | None = None
+    overrides: list[str] | None = None,
+    output_dir: str | None = None,
+    prepared: Prepared[Components] | None = None,
 ) -> dict[str, Any]:
     """Store the features of the telemetry, put the newest online and measure their age.
 
@@ -44,6 +45,8 @@ def features_flow(
     ----------
     overrides : list of str, optional
         Hydra overrides, for example ``["data=table", "data.path=fleet.parquet"]``.
+    output_dir : str, optional
+        Not written to: what this flow leaves is the store.
     prepared : Prepared, optional
         What the overrides compose to, if the caller has built it already.
 
@@ -52,7 +55,7 @@ def features_flow(
     dict
         The project, its version, the range that it covers and the freshness figures.
     """
-    ready, _ = start_flow(prepared, build_components, overrides, "", "features")
+    ready, _ = start_flow(prepared, build_components, overrides, output_dir or ".", "features")
     config, parts = ready.config, ready.parts
     project, settings = project_of(config, parts.source.name), parts.store
     with open_engine(config.runner) as engine, track_config(config, f"features-{project}") as run:
@@ -83,13 +86,7 @@ def features_flow(
     }
 
 
-def job(composed: DictConfig) -> Any:
-    """Fill the store that Hydra's composition describes."""
-    config = running_config(composed)
-    return features_flow(config.overrides, Prepared(config, build_components(config)))
-
-
-main = command(job)
+main = flow_command("features", build_components, features_flow)
 
 if __name__ == "__main__":
     main()

@@ -15,10 +15,9 @@ from math import isfinite
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
 from prefect import flow
 
-from flows.command import Prepared, command, output_directory, running_config, start_flow
+from flows.command import Prepared, flow_command, start_flow
 from flows.engine import open_engine
 from flows.tasks.caching import as_is
 from flows.tasks.data import load_validated
@@ -116,14 +115,7 @@ def ask_events(
     return events
 
 
-def job(composed: DictConfig) -> Any:
-    """Recommend for what Hydra has composed."""
-    config = running_config(composed)
-    prepared = Prepared(config, prepare(config))
-    return recommend_flow(config.overrides, str(output_directory()), prepared)
-
-
-main = command(job)
+main = flow_command("recommend", prepare, recommend_flow)
 
 if __name__ == "__main__":
     main()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from omegaconf import DictConfig
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.command import NO_PAGES, quiet_jobs, quiet_loggers
+from flows.command import quiet_jobs, quiet_loggers
 from flows.engine import Engine, open_engine
+from flows.server import shared_server
 from flows.tasks.store import prepare_inputs
 from flows.train import run_job, train_flow
 from optimizer.core.artifacts import write_json
@@ -275,24 +275,3 @@ def jobs_at_once(config: DictConfig, engine: Engine) -> int:
     if jobs is None:
         return engine.workers
     return int(jobs) if jobs > 0 else max(available_cores() + 1 + int(jobs), 1)
-
-
-@contextmanager
-def shared_server() -> Iterator[None]:
-    """Start one Prefect server for this process and all that it starts, unless there is one."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    if PREFECT_API_URL.value():
-        yield
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    server.start()
-    os.environ |= {"PREFECT_API_URL": server.api_url, NO_PAGES: "1"}
-    try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield
-    finally:
-        for name in ("PREFECT_API_URL", NO_PAGES):  # the server itself stops with the process
-            del os.environ[name]

@@ -27,6 +27,7 @@ from flows.command import (
     start_flow,
 )
 from flows.engine import open_engine
+from flows.server import shared_server
 from flows.tasks.caching import as_is
 from flows.tasks.fit import train_fold
 from flows.tasks.store import prepare_inputs
@@ -106,7 +107,8 @@ def job(composed: DictConfig) -> Any:
         return run_job(config, str(output_directory()))
     refuse_search(config)
     prepared = Prepared(config, build_components(config))
-    return train_flow(config.overrides, str(output_directory()), None, prepared)
+    with shared_server():
+        return train_flow(config.overrides, str(output_directory()), None, prepared)
 
 
 def run_job(config: ExperimentConfig, output_dir: str) -> Any:

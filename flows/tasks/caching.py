@@ -21,9 +21,10 @@ def digest_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 
     A thin task's own source says nothing about the functions it calls, so the key holds a hash
     of the whole package and its lock file. Where the cache lies and what the work is spread over
-    are not part of the key: the result is the same.
+    are not part of the key: the result is the same. Nor is a whole configuration: a task that
+    takes one is also given what of it decides.
     """
-    aside = ("cache_dir", "map_fn")
+    aside = ("cache_dir", "map_fn", "config", "scheduler")
     named = {key: value for key, value in parameters.items() if key not in aside}
     return hash_values({"task": context.task.name, "code": code_digest(), **named})
 

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.engine import Engine
-from flows.tasks.caching import as_is
+from flows.tasks.caching import CACHED, artifact_dir, as_is
 from optimizer.core.artifacts import ArtifactRef
 from optimizer.core.config_schema import ExperimentConfig
-from optimizer.training.runs.rows import RowTraining, fit_rows
+from optimizer.core.errors import StateError, first_line
+from optimizer.training.runs.rows import RowTraining, fit_key, fit_rows, read_fit, store_fit
 from optimizer.training.runs.surfaces import SurfaceTraining
 
+logger = logging.getLogger(__name__)
 
-@task(name="fit-model", task_run_name="fit-{name}-0", cache_policy=NO_CACHE)
+
+@task(name="fit-model", task_run_name="fit-{name}-0", **CACHED)
 def fit(
     name: str,
+    key: dict[str, Any],
     config: ExperimentConfig,
     inputs: tuple[ArtifactRef, ArtifactRef],
     index: int,
+    cache_dir: str,
     scheduler: str | None = None,
-) -> Any:
-    """Fit the model or a baseline on a fold, opened by reference."""
-    return fit_rows(name, config, inputs, index, scheduler)
+) -> ArtifactRef:
+    """Fit the model or a baseline on a fold, opened by reference, and store it."""
+    directory = artifact_dir(cache_dir, "models", key, [ref.sha256 for ref in inputs], index)
+    return store_fit(*fit_rows(name, config, inputs, index, scheduler), directory)
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
@@ -56,12 +64,25 @@ def train_fold(
     if isinstance(training, SurfaceTraining):
         result = fit_surface(as_is(training), index)
         return result, {"fit": time.perf_counter() - began, "evaluate": 0.0}
+    home = {"inputs": training.inputs, "index": index, "cache_dir": training.config.cache.dir}
     calls = [
-        {"name": name, "config": config, "inputs": training.inputs, "index": index}
+        {"name": name, "key": fit_key(name, config), "config": as_is(config), **home}
         for name, config in training.fits()
     ]
     calls[0]["scheduler"] = engine.scheduler
-    fitted = engine.run(fit, calls)
+    bound = fit.with_options(result_storage=Path(training.config.cache.dir) / "tasks")
+    fitted = [
+        reread(bound, call, ref) for call, ref in zip(calls, engine.run(bound, calls), strict=True)
+    ]
     middle = time.perf_counter()
     result = evaluate(as_is(training), index, as_is(fitted))
     return result, {"fit": middle - began, "evaluate": time.perf_counter() - middle}
+
+
+def reread(bound: Any, call: dict[str, Any], ref: ArtifactRef) -> tuple[Any, Any]:
+    """Return a stored fit; what is gone or has changed since Prefect remembered it is made anew."""
+    try:
+        return read_fit(ref)
+    except (OSError, StateError) as error:
+        logger.info("%s: %s; fitted again", call["name"], first_line(error))
+        return read_fit(bound.with_options(refresh_cache=True)(**call))

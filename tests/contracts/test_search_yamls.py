@@ -99,9 +99,11 @@ def test_sampler_and_pruner_unknown_key_is_named(part: str) -> None:
     key = f"search.{part}.nonsense"
     with pytest.raises(ConfigError, match=rf"^{re.escape(key)}: got an unknown key"):
         load_config([FEW, "search=lightgbm", f"{key}=1"])
-    config = load_config([FEW, "search=lightgbm", f"+{key}=1"])
+    with pytest.raises(ConfigError, match=rf"^{re.escape(key)}: got an unknown key"):
+        load_config([FEW, "search=lightgbm", f"+{key}=1"])
+    node = load_config([FEW, "search=lightgbm"]).search[part] | {"nonsense": 1}
     with pytest.raises(ConfigError, match=rf"^search\.{part}: got .*'nonsense'"):
-        build_quietly(config.search[part], f"search.{part}")
+        build_quietly(node, f"search.{part}")
 
 
 @pytest.mark.parametrize("group", ["search", "search/sampler", "search/pruner", "runner"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,15 +18,27 @@ from optimizer.models.exceedance.baselines import ShareBaseline
 from optimizer.training.experiment import build_components
 
 GROUPS = (
-    "data", "quality", "target", "split", "model", "imbalance", "evaluation", "policy", "prices",
-    "recommend", "patches", "feedback",
+    "data", "quality", "target", "split", "model", "imbalance", "evaluation", "prices", "recommend",
+    "patches", "bounds", "conformal", "replay", "simulate", "store", "policy/cpu", "policy/memory",
+    "surface@surface.cpu", "surface@surface.memory", "model/exceedance@surface.cpu.model",
 )  # fmt: skip
 CHOICES = [
-    (group, path.stem) for group in GROUPS for path in sorted((CONF_DIR / group).glob("*.yaml"))
+    (group, path.stem)
+    for group in GROUPS
+    for path in sorted((CONF_DIR / group.split("@")[0]).glob("*.yaml"))
 ]
 FEATURE_GROUPS = sorted(path.stem for path in (CONF_DIR / "features" / "group").glob("*.yaml"))
 BASELINES = sorted(path.stem for path in (CONF_DIR / "baselines").glob("*.yaml"))
 FEATURES = [path.stem for path in sorted((CONF_DIR / "features").glob("*.yaml"))]
+
+
+def key_of(group: str) -> str:
+    """Return where the choice of a group stands."""
+    return group.rpartition("@")[2].replace("/", ".")
+
+
+def test_every_group_has_choices() -> None:
+    assert {group for group, _ in CHOICES} == set(GROUPS)
 
 
 def needs_path(group: str, choice: str) -> list[str]:
@@ -35,19 +48,22 @@ def needs_path(group: str, choice: str) -> list[str]:
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_yaml_composes_and_instantiates(group: str, choice: str) -> None:
     config = load_config(["features=minimal", f"{group}={choice}", *needs_path(group, choice)])
-    node = getattr(config, group)
-    assert type(build(node, group)).__name__ == node["_target_"].rpartition(".")[2]
+    node: Any = config.to_dict()
+    for part in key_of(group).split("."):
+        node = node[part]
+    assert type(build(node, key_of(group))).__name__ == node["_target_"].rpartition(".")[2]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 @pytest.mark.parametrize("prefix", ["", "+"])
 def test_yaml_unknown_key_is_named(group: str, choice: str, prefix: str) -> None:
     overrides = ["features=minimal", f"{group}={choice}", *needs_path(group, choice)]
-    with pytest.raises(ConfigError, match=rf"{group}\.nonsense: got an unknown key"):
-        load_config([*overrides, f"{prefix}{group}.nonsense=1"])
+    key = f"{key_of(group)}.nonsense"
+    with pytest.raises(ConfigError, match=rf"{re.escape(key)}: got an unknown key"):
+        load_config([*overrides, f"{prefix}{key}=1"])
 
 
-@pytest.mark.parametrize("group", [*GROUPS[:1], *GROUPS[2:6], "features"])
+@pytest.mark.parametrize("group", [*GROUPS[:1], *GROUPS[2:6], *GROUPS[-5:-3], "features"])
 def test_unknown_choice_lists_the_valid_ones(group: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config([f"{group}=nonsense"])

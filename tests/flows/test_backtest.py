@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from optimizer.core.config import list_choices
 from optimizer.core.errors import ConfigError, InsufficientHistoryError
 
 TINY = ["data.n_services=8", "data.n_clusters=2", "data.days=24", "replay.period=7d"]
-POLICIES = {name for name in list_choices("policy") if not name.endswith("_memory")}
+POLICIES = set(list_choices("policy/cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +117,7 @@ def test_memory_counts_kills_and_uses_the_policies_made_for_it(home: Path) -> No
         (["backtest.resource=disk"], r"backtest\.resource: got 'disk'"),
         (["backtest.policies=[vpa,static,peak_oracle,guess]"], "guess"),
         (["backtest.policies=[vpa]"], "add peak_oracle, static"),
-        (["replay.headroom=0.5"], r"replay\.headroom: got 0\.5"),
+        (["bounds.headroom=0.5"], r"bounds\.headroom: got 0\.5"),
     ],
 )
 def test_bad_settings_are_told_before_any_data_is_read(
@@ -135,25 +134,15 @@ def test_history_too_short_for_a_single_cutoff_is_told(home: Path) -> None:
         run(home, "short", "replay.least_history=30d")
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_surfaces_are_refitted_as_the_replay_says_unless_a_policy_has_its_own(
-    monkeypatch: pytest.MonkeyPatch, own: bool
-) -> None:
-    from flows import tasks
-    from optimizer.core.config import load_config
-    from optimizer.models.exceedance.rolling import RollingSurface
+def test_surfaces_are_refitted_as_the_configuration_says() -> None:
+    from flows.backtest import prepare
 
-    config = load_config(["replay.refit=2d"])
-    node = dict(config.policy)
-    if own:
-        home = f"{RollingSurface.__module__}.RollingSurface"
-        node["surface"] = {"_target_": home, "refit": "3d"}
-    seen: list[Any] = []
-    usage = SimpleNamespace(resource="cpu")
-    monkeypatch.setattr(tasks, "open_usage", lambda *_: usage)
-    monkeypatch.setattr(
-        "optimizer.decisions.backtesting.tables.replay_named",
-        lambda name, policy, *_: seen.append(policy),
-    )
-    tasks.replay.fn("cost_optimal", node, config, None)
-    assert seen[0]._surface.refit == ("3d" if own else "2d")
+    from optimizer.core.config import load_config
+
+    config = load_config(["surface.cpu.refit=2d"])
+    parts, policies = prepare(config)
+    learned = {name: policy for name, policy in policies.items() if policy.learns}
+    assert set(learned) == {"budget_optimal", "cost_optimal", "quantile"}
+    for policy in learned.values():
+        assert policy._surface is parts.surfaces["cpu"]  # type: ignore[attr-defined]
+        assert policy._surface.refit == "2d"  # type: ignore[attr-defined]

@@ -92,7 +92,8 @@ def test_second_run_finds_everything_there(home: Path, first: dict[str, Any]) ->
 def test_where_weeks_are_computed_is_not_part_of_the_cache_key(
     home: Path, first: dict[str, Any]
 ) -> None:
-    from flows.store_steps import load_validated, store_validated
+    from flows.tasks.data import load_validated
+    from flows.tasks.store import store_validated
 
     from optimizer.core.config import load_config
     from optimizer.training.experiment import build_components
@@ -104,15 +105,15 @@ def test_where_weeks_are_computed_is_not_part_of_the_cache_key(
         return [function(job) for job in jobs]
 
     config = load_config([*TINY, *places(home), f"store.offline={home}/spread"])
-    validated, _ = load_validated(config, build_components(config))
-    _, cached = store_validated(config, validated, "spread", spread=spread)
+    validated, _ = load_validated(config, build_components(config).source)
+    _, cached = store_validated(config, validated, "spread", map_fn=spread)
     assert not cached
     asked = list(calls)
     assert asked
     _, cached = store_validated(config, validated, "spread")
     assert cached
     shutil.rmtree(home / "spread")  # Prefect remembers the manifest, which is gone
-    _, cached = store_validated(config, validated, "spread", spread=spread)
+    _, cached = store_validated(config, validated, "spread", map_fn=spread)
     assert not cached
     assert calls == asked * 2
 

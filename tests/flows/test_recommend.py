@@ -16,7 +16,7 @@ import pytest
 import yaml
 from stores import places
 
-from optimizer.core.config import build, load_config, preset
+from optimizer.core.config import build, load_config, load_presets
 from optimizer.core.errors import ConfigError
 from optimizer.decisions.pricing.catalogue import monthly_cost
 from optimizer.delivery.report.tables import FIELDS
@@ -55,8 +55,8 @@ def recommend(home: Path, name: str, *overrides: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(home: Path) -> Path:
-    for target in ("exceedance", "exceedance_memory"):
-        train(home, target, *DATA, "target.surface.rounds=40")
+    for target, resource in (("exceedance", "cpu"), ("exceedance_memory", "memory")):
+        train(home, target, *DATA, f"surface.{resource}.model.rounds=40")
     train(home, "scale_event", *DATA, "model=logistic")
     return home
 
@@ -91,6 +91,7 @@ def test_every_service_and_resource_is_recommended(
     assert (frame.loc[kept, "monthly_saving"] == 0).all()
     assert record["fleet"]["monthly_saving"] == pytest.approx(frame["monthly_saving"].sum())
     assert set(record["models"]) == {"exceedance", "exceedance_memory", "scale_event"}
+    assert record["policies"] == {"cpu": "cost_optimal", "memory": "oom_optimal"}
 
 
 def test_tables_report_and_a_run_are_written(trained: Path, record: dict[str, Any]) -> None:
@@ -145,7 +146,11 @@ def test_patches_hold_the_targets_of_a_pod(trained: Path, frame: pd.DataFrame) -
 
 
 def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
-    from flows.recommend_results import contradicts, scale_rows, standing_saving
+    from optimizer.decisions.recommendations.standing import (
+        contradicts,
+        scale_rows,
+        standing_saving,
+    )
 
     frame = pd.DataFrame(
         {
@@ -165,16 +170,16 @@ def test_no_patch_contradicts_the_advice_and_what_stands_is_priced() -> None:
     patched = scale_rows(frame, 0.1)
     assert patched["action"].tolist() == ["scale_down", "keep", "scale_up", "keep"]
     assert contradicts(frame).tolist() == [False, True, False, False]
-    prices = build(preset("prices", "aws"), "prices")
+    prices = build(load_presets("prices", ["aws"])["aws"], "prices")
     core = monthly_cost(1.0, prices, "cpu")
     assert standing_saving(frame, patched, prices) == pytest.approx((2.0 - 15.0) * core)
     assert np.isnan(standing_saving(frame, patched, None))
 
 
 def test_version_that_lost_is_told_with_what_to_do() -> None:
-    from flows.recommend_steps import format_missing
     from mlflow.exceptions import MlflowException
 
+    from optimizer.decisions.services.recommend import format_missing
     from optimizer.training.tracking.registry import CHALLENGER
 
     def look_up(name: str, alias: str) -> Any:
@@ -225,7 +230,7 @@ def test_kubernetes_takes_every_patch(trained: Path, record: dict[str, Any]) -> 
 def test_without_prices_nothing_is_told_in_money(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = recommend(trained, "unpriced", *DATA, "policy=vpa")
+    found = recommend(trained, "unpriced", *DATA, "policy/cpu=vpa", "policy/memory=vpa")
     assert found["fleet"] == {}
     assert any("no prices given" in note for note in found["notes"])
     frame = pd.read_csv(trained / "unpriced" / "recommendations.csv")
@@ -242,9 +247,11 @@ def test_a_missing_model_is_told_with_the_command_that_trains_it(home: Path) -> 
     assert not (home / "missing").exists()
 
 
-def test_the_policy_that_looks_ahead_cannot_recommend(home: Path) -> None:
-    with pytest.raises(ConfigError, match="does not look ahead"):
-        recommend(home, "ahead", *DATA, "policy=peak_oracle")
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+def test_the_policy_that_looks_ahead_cannot_recommend(home: Path, resource: str) -> None:
+    with pytest.raises(ConfigError, match="does not look ahead") as told:
+        recommend(home, "ahead", *DATA, f"policy/{resource}=peak_oracle")
+    assert told.value.offender == f"policy/{resource}"
 
 
 def test_unknown_capacity_is_told_and_answered_in_shares(home: Path) -> None:
@@ -253,7 +260,7 @@ def test_unknown_capacity_is_told_and_answered_in_shares(home: Path) -> None:
     path = home / "bare.csv"
     bare.to_csv(path, index=False)
     words = ["data=table", f"data.path={path}", "data.name=bare"]
-    train(home, "exceedance", *words, "target.surface.rounds=40")
+    train(home, "exceedance", *words, "surface.cpu.model.rounds=40")
     found = recommend(home, "bare", *words, "prices=aws")
     frame = pd.read_parquet(home / "bare" / "recommendations.parquet")
     assert set(frame["reason_code"]) == {"capacity_unknown"}

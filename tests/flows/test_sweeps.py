@@ -195,7 +195,7 @@ def test_study_killed_half_way_goes_on_to_its_number_of_trials(
     assert told["best"]["values"] == [best]
     assert told["best"]["values"][0] >= told["defaults"]
     assert told["looks_at_test"] == 1
-    assert (home / "resumed" / "study.html").stat().st_size > 1_000_000
+    assert (home / "resumed" / "study.html").stat().st_size > 100_000
 
 
 @pytest.mark.slow

@@ -112,9 +112,9 @@ def test_flow_recomputes_what_was_deleted(home: Path, first: dict[str, Any]) -> 
 def test_flow_recomputes_when_the_code_changed(
     home: Path, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import tasks
+    from flows.tasks import caching
 
-    monkeypatch.setattr(tasks, "code_digest", lambda: "another")
+    monkeypatch.setattr(caching, "code_digest", lambda: "another")
     assert not any(run(home, "changed")["cached"].values())
 
 

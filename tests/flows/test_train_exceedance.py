@@ -19,8 +19,9 @@ from optimizer.training.tracking.registry import Version, load_trained
 
 DATA = ["data.n_services=8", "data.n_clusters=2", "data.days=30"]
 TINY = [
-    *DATA, "features=minimal", "target=exceedance", "target.surface.rounds=60",
-    "target.recalibration=null", "evaluation.bootstrap_resamples=20", "threads=1",
+    *DATA, "features=minimal", "target=exceedance", "surface.cpu.model.rounds=60",
+    "surface.memory.model.rounds=60", "surface.cpu.recalibration=null",
+    "evaluation.bootstrap_resamples=20", "threads=1",
 ]  # fmt: skip
 NAME = "exceedance-synthetic"
 
@@ -80,7 +81,7 @@ def test_flow_tracks_and_registers_what_can_be_loaded(home: Path, first: dict[st
 
     found = client(home).get_run(first["run_id"])
     assert found.info.status == "FINISHED"
-    assert found.data.params["target.surface.rounds"] == "60"
+    assert found.data.params["surface.cpu.model.rounds"] == "60"
     assert found.data.metrics["log_loss"] == first["model"]["log_loss"]
     assert "decayed_24h.brier" in found.data.metrics
     assert first["registry"]["champion"] == (first["difference"]["log_loss_change"] < 0)
@@ -103,7 +104,7 @@ def test_flow_judges_a_later_surface_against_the_champion(
     home: Path, first: dict[str, Any]
 ) -> None:
     assert first["registry"]["champion"], first["registry"]["reason"]
-    blunt = run(home, "blunt", "target.surface.rounds=2")
+    blunt = run(home, "blunt", "surface.cpu.model.rounds=2")
     assert blunt["cached"] == {"telemetry": True, "validated data": True}
     assert not blunt["registry"]["champion"]
     assert "of the champion on" in blunt["registry"]["reason"]
@@ -122,7 +123,7 @@ def test_flow_of_memory_in_two_folds_has_a_name_of_its_own(home: Path) -> None:
 
 
 def test_flow_of_a_grid_is_judged_and_not_registered(home: Path) -> None:
-    record = run(home, "job", "registry.enter=false", "target.surface.rounds=3")
+    record = run(home, "job", "registry.register=false", "surface.cpu.model.rounds=3")
     assert record["registry"]["version"] is None
     assert record["registry"]["model"]["run_id"] == record["run_id"]
     assert record["model"]["validation"] > 0
@@ -130,7 +131,7 @@ def test_flow_of_a_grid_is_judged_and_not_registered(home: Path) -> None:
 
 
 def test_flow_refuses_settings_that_the_surface_does_not_have(home: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model\.rounds.*target\.surface\.\*"):
+    with pytest.raises(ConfigError, match=r"model\.rounds.*surface\.cpu\.model\.\*"):
         run(home, "unused", "model.rounds=10")
     assert not (home / "unused").exists()
 

@@ -7,7 +7,9 @@ import pytest
 import sklearn.metrics as sk
 from numpy.typing import NDArray
 
-from optimizer.evaluation import bootstrap, event_metrics, forecast_metrics
+from optimizer.evaluation import bootstrap
+from optimizer.evaluation.metrics import events as event_metrics
+from optimizer.evaluation.metrics import forecasts as forecast_metrics
 from optimizer.evaluation.per_service import service_average_precisions
 
 Draw = tuple[NDArray[np.float32], NDArray[np.float64]]

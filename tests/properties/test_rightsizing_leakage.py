@@ -6,27 +6,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from usages import LEARNT, at, fleet, policy_names, policy_node
+from usages import LEARNT, at, distinct_policies, fleet, policy_names, policy_node
 
-from optimizer.core.config import build
+from optimizer.core.config import build, list_choices
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.usage import CPU, MEMORY, Usage
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
+from optimizer.models.exceedance.rolling import RollingSurface
 
 AHEAD = {"peak_oracle"}
 """Policies that look ahead, as they say."""
 ABSOLUTE = {"vpa"}
 """Policies with sizes of their own, in cores and GiB; so have the wrapped ones."""
-GIVE_UP = {"historical_cost", "autopilot", "autopilot_memory", "n_sigma"}
+GIVE_UP = {"historical_cost", "autopilot", "autopilot, memory", "n_sigma"}
 """Policies that may request less for more usage: a burst can be too dear, a weight or a deviation
 can shift."""
 WRAPPED = ("vpa", "static")
 CUTOFFS = at(1, 20, 30, 200, 206, 300, 306, 312, 474)
 
 
-def nodes(names: list[str]) -> dict[str, dict[str, object]]:
-    """Return the nodes of policies, some wrapped in all wrappers as well."""
-    home = "optimizer.rightsizing"
-    found = {name: policy_node(name) for name in names}
+def nodes() -> dict[str, dict[str, object]]:
+    """Return the nodes of both resources' rules, some wrapped in all wrappers as well."""
+    home = "optimizer.decisions.policies"
+    found: dict[str, dict[str, object]] = {
+        name: node
+        for name, node in distinct_policies().items()
+        if name.removesuffix(", memory") not in LEARNT
+    }
     for name in WRAPPED:
         node = policy_node(name)
         for target in ("wrappers.WithMargin", "wrappers.WithinLimits"):
@@ -38,7 +44,16 @@ def nodes(names: list[str]) -> dict[str, dict[str, object]]:
     return found
 
 
-NODES = nodes([name for name in policy_names() if name not in LEARNT])
+NODES = nodes()
+SURFACE = RollingSurface(
+    ExceedanceLightGBM(rounds=10, min_child_samples=20, num_leaves=7),
+    refit="12h",
+    calibration="1d",
+    levels=8,
+    threads=1,
+)
+SURFACES = {CPU: SURFACE, MEMORY: replace(SURFACE, outcome="peak", recalibration=None)}
+"""What policies that learn ask here: the knowledge hardly matters, the order of time does."""
 BLIND = [name for name in NODES if name not in AHEAD]
 STATELESS = [name for name in BLIND if not name.endswith("wrapped")]
 
@@ -65,6 +80,17 @@ def disturb(usage: Usage, cutoff: int, seed: int) -> Usage:
 
 
 @pytest.mark.parametrize("resource", [CPU, MEMORY])
+def test_every_choice_of_the_resource_is_asked_here(resource: str) -> None:
+    names = list_choices(f"policy/{resource}")
+    assert len(names) >= 11
+    for name in names:
+        if name in LEARNT:
+            assert build(policy_node(name, resource), "policy").learns
+        else:
+            assert policy_node(name, resource) in NODES.values()
+
+
+@pytest.mark.parametrize("resource", [CPU, MEMORY])
 @pytest.mark.parametrize("name", BLIND)
 def test_usage_from_the_cutoff_on_never_changes_a_request(name: str, resource: str) -> None:
     usage = fleet(resource=resource)
@@ -73,6 +99,24 @@ def test_usage_from_the_cutoff_on_never_changes_a_request(name: str, resource: s
         after = requests(name, disturb(usage, cutoff, seed=index))
         known = slice(None, index + 1)
         np.testing.assert_array_equal(before[:, known], after[:, known])
+
+
+@pytest.mark.parametrize("resource", [CPU, MEMORY])
+@pytest.mark.parametrize("index", [1, 2])
+def test_usage_from_the_cutoff_on_never_changes_a_learned_request(
+    resource: str, index: int
+) -> None:
+    usage, cutoffs = fleet(days=8, resource=resource), at(150, 156, 162, 168)
+    changed = disturb(usage, int(cutoffs[index]), seed=index)
+    plain, other = SURFACES[resource], replace(SURFACES[resource])  # each keeps its forecast
+    for name in sorted(LEARNT & set(policy_names(resource))):
+        policy: Policy = build(policy_node(name, resource), f"policy.{resource}")
+        before = policy.with_surface(plain).request(usage, cutoffs, policy.knobs)
+        after = policy.with_surface(other).request(changed, cutoffs, policy.knobs)
+        assert not np.isnan(before[:, :, 0]).any()
+        known = slice(None, index + 1)
+        np.testing.assert_array_equal(before[:, known], after[:, known])
+        assert not np.array_equal(before, after, equal_nan=True)  # later ones do know of it
 
 
 @pytest.mark.parametrize("resource", [CPU, MEMORY])

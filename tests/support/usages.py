@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from optimizer.core.config import CONF_DIR, build
+from optimizer.core.config import build, list_choices, load_presets
 from optimizer.decisions.policies.protocol import Policy
-from optimizer.demand.usage import CPU, Usage
+from optimizer.demand.usage import CPU, MEMORY, Usage
 
-LEARNT = {"budget_optimal", "cost_optimal", "cost_optimal_memory", "quantile"}
+LEARNT = {"budget_optimal", "cost_optimal", "oom_optimal", "quantile"}
 """Policies that train a model: too slow for what is asked of all rules, with tests of their own."""
 
 
@@ -61,22 +65,33 @@ def at(*cutoffs: int) -> np.ndarray:
     return np.asarray(cutoffs, dtype=np.int64)
 
 
-def policy_names() -> list[str]:
-    """Return the choices of the group ``policy``."""
-    return sorted(path.stem for path in (CONF_DIR / "policy").glob("*.yaml"))
+def policy_names(resource: str = CPU) -> list[str]:
+    """Return the choices of the group ``policy/<resource>``."""
+    return list(list_choices(f"policy/{resource}"))
 
 
-def policy_node(name: str) -> dict[str, object]:
-    """Return what the yaml of a policy holds."""
-    from omegaconf import OmegaConf
-
-    node: dict[str, object] = OmegaConf.to_container(  # type: ignore[assignment]
-        OmegaConf.load(CONF_DIR / "policy" / f"{name}.yaml")
-    )
-    return node
+def policy_node(name: str, resource: str = CPU) -> dict[str, Any]:
+    """Return what the yaml of a policy gives, resolved."""
+    return deepcopy(_presets(resource)[name])
 
 
-def policy_of(name: str) -> Policy:
+def policy_of(name: str, resource: str = CPU) -> Policy:
     """Return the policy of a yaml."""
-    policy: Policy = build(policy_node(name), "policy")
+    policy: Policy = build(policy_node(name, resource), f"policy.{resource}")
     return policy
+
+
+def distinct_policies() -> dict[str, dict[str, Any]]:
+    """Return the nodes of both resources' policies; memory's only where they differ from CPU's."""
+    found = {name: policy_node(name) for name in policy_names()}
+    for name in policy_names(MEMORY):
+        node = policy_node(name, MEMORY)
+        if node not in found.values():
+            found[f"{name}, memory"] = node
+    return found
+
+
+@cache
+def _presets(resource: str) -> dict[str, Any]:
+    """Return the nodes of all policies of a resource, composed at once."""
+    return load_presets(f"policy/{resource}", policy_names(resource))

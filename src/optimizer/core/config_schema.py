@@ -25,7 +25,7 @@ class Tracking:
 
 @dataclass
 class Registry:
-    """Name of the registered model, None for ``<target>-<data name>``; and whether a model is registered."""
+    """Name of the registered model, None for ``<target>-<data name>``; whether to register one."""
 
     name: str | None = None
     register: bool = True

@@ -49,8 +49,9 @@ def refuse_renamed(overrides: Iterable[str]) -> None:
     ConfigError
         It names the new key.
     """
-    for override in overrides:
-        key = override.split("=")[0].lstrip("+~")
+    for given in overrides:
+        override = given.lstrip("+~")
+        key = override.split("=")[0]
         name = new_name(key)
         if name is not None:
             raise ConfigError(

@@ -59,10 +59,10 @@ class Censoring:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        require_between("feedback.censoring.near", self.near, 0.0, 1.0, fix=NEAR, open_low=True)
-        require_between("feedback.censoring.tail", self.tail, 0.0, 1.0, fix=0.9, open_high=True)
-        require_between("feedback.censoring.least", self.least, 0.0, fix=0.05, open_low=True)
-        require_between("feedback.censoring.most", self.most, 1.0, fix=2.0, open_low=True)
+        require_between("simulate.censoring.near", self.near, 0.0, 1.0, fix=NEAR, open_low=True)
+        require_between("simulate.censoring.tail", self.tail, 0.0, 1.0, fix=0.9, open_high=True)
+        require_between("simulate.censoring.least", self.least, 0.0, fix=0.05, open_low=True)
+        require_between("simulate.censoring.most", self.most, 1.0, fix=2.0, open_low=True)
 
 
 def censor(usage: Usage, limits: ArrayLike, near: float = NEAR) -> BoolArray:

@@ -64,7 +64,7 @@ def past_peaks(usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
     Parameters
     ----------
     usage : Usage
-        Of all services.
+        Usage of all services.
     cutoffs : numpy.ndarray
         int64, ascending.
 

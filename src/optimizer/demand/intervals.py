@@ -60,7 +60,7 @@ class Window:
         Parameters
         ----------
         values : numpy.ndarray
-            Of any kind, shape ``(n_services, n_window_steps)``, without NaN.
+            Values of any kind, shape ``(n_services, n_window_steps)``, without NaN.
         """
         return np.add.reduceat(values, self.starts, axis=1, dtype=np.float64).T
 
@@ -89,7 +89,7 @@ def interval_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
     Parameters
     ----------
     usage : Usage
-        Of all services.
+        Usage of all services.
     cutoffs : numpy.ndarray
         int64, ascending, before the end of the usage.
 

@@ -77,7 +77,7 @@ def tabulate_bounds(
     Parameters
     ----------
     outlook, usage, cutoffs, interval, groups
-        As of :func:`tabulate_promises`.
+        Passed on to :func:`tabulate_promises`.
 
     Returns
     -------

@@ -114,7 +114,7 @@ def measure(
     Parameters
     ----------
     scored : Scored
-        Of the test intervals.
+        Answers on the test intervals.
     baselines : mapping
         Fitted.
     settings : Evaluation

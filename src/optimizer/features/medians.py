@@ -32,7 +32,7 @@ SHORT = 8
 class Signed:
     """A series whose gaps are +inf and -inf in turn.
 
-    Of any window, the infinities then cancel but for one at most: the median lies between the two
+    In any window the infinities then cancel but for one at most: the median lies between the two
     middle ranks if they cancel, on the lower of them if one +inf too many is there, on the upper
     one for -inf.
 

@@ -169,7 +169,7 @@ def _quantiles(
 def steps_back(ahead: int, day: int, days: int) -> IntArray:
     """Return how many steps before t the target's time of day lies on each of the past days.
 
-    Of ``t + ahead - k * day`` the ``days`` smallest k of at least 1 that lie at or before t.
+    They are ``t + ahead - k * day`` with the ``days`` smallest k >= 1 that lie at or before t.
     """
     first = max(1, -(-ahead // day))
     return np.arange(first, first + days, dtype=np.int32) * day - ahead

@@ -146,7 +146,7 @@ def read_columns(
     texts : sequence of str
         Those of them that are ids: read as text, returned as ``category``.
     delimiter : str
-        Of a CSV file.
+        What separates the cells of a CSV file.
     names : sequence of str, optional
         Names of all columns of a CSV file without a header.
 

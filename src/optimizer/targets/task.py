@@ -40,7 +40,7 @@ class ForecastTask:
     horizons : tuple of pandas.Timedelta
         Distances into the future.
     horizon_steps : tuple of int
-        The same in steps.
+        The horizons in steps.
     quantiles : tuple of float
         Levels in (0, 1), ascending, 0.5 among them.
     """

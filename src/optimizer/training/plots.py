@@ -44,7 +44,7 @@ def save_plots(
     trained : TrainedModel
         The model shown.
     log : TrainingLog
-        Of its fit.
+        What happened during its fit.
     comparison : Comparison
         Predictions of the model and the baselines on the test rows.
     test : Dataset

@@ -121,7 +121,7 @@ def _format(value: float | None, form: str) -> str:
 def format_difference(difference: Figures, other: str) -> str:
     """Return one line: how far the model is from another one, with the interval.
 
-    Of all differences the ones of the deciding figure, per horizon.
+    Only differences of the deciding figure are told, per horizon.
     """
     told = [
         f"{key.replace('_', ' ')} {value:+.4f} "

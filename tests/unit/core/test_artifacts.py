@@ -59,7 +59,7 @@ def test_hash_values_is_the_same_in_another_process() -> None:
     assert told.stdout.strip() == hash_values({"b": 1, "a": "x"})
 
 
-def test_code_digest_changed_line_new_file_or_lock_changes_it(
+def test_code_digest_changed_line_new_file_template_or_lock_changes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, lock = tmp_path / "package", tmp_path / "constraints.txt"
@@ -71,12 +71,14 @@ def test_code_digest_changed_line_new_file_or_lock_changes_it(
         (package / "a.py", "x = 1"),
         (package / "a.py", "x = 2"),
         (package / "inner" / "b.py", ""),
+        (package / "inner" / "page.html.j2", "<p>"),
         (lock, "numpy==2"),
     ):
         path.write_text(text)
         seen.append(code_digest.__wrapped__())
-    assert len(set(seen)) == 4
-    (package / "notes.txt").write_text("no code")
+    assert len(set(seen)) == 5
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"compiled")
     assert code_digest.__wrapped__() == seen[-1]
 
 

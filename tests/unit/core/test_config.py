@@ -30,7 +30,10 @@ def test_load_config_defaults_are_the_documented_experiment() -> None:
 def test_load_config_override_changes_value_and_keeps_the_rest() -> None:
     plain, changed = load_config(), load_config(["model.num_leaves=7", "seed=3"])
     differing = {k for k, v in plain.flatten().items() if changed.flatten()[k] != v}
-    assert differing == {"model.num_leaves", "seed", "data.seed", "evaluation.bootstrap_seed"}
+    assert differing == {
+        "model.num_leaves", "seed", "data.seed", "evaluation.bootstrap_seed", "surface.cpu.seed",
+        "surface.memory.seed",
+    }  # fmt: skip
 
 
 def test_load_config_target_brings_its_baselines() -> None:
@@ -89,7 +92,7 @@ def test_unknown_choice_lists_exactly_the_yamls_there_are(group: str) -> None:
         ("target.horizn=1h", "target.horizn", "target.horizon"),
         ("horizon=1h", "horizon", "target.horizon"),
         ("registery.name=x", "registery.name", "registry.name"),
-        ("policy.lambda=3", "policy.lambda", "policy.lambda_"),
+        ("policy.cpu.lambda=3", "policy.cpu.lambda", "policy.cpu.lambda_"),
         ("tracking.url=x", "tracking.url", "tracking.uri"),
         ("+registry.nam=x", "registry.nam", "registry.name"),
         (
@@ -109,7 +112,7 @@ def test_misspelt_key_is_told_with_the_one_that_was_meant(
 
 
 def test_key_that_is_like_none_is_not_guessed() -> None:
-    assert refusal("policy.margin=1.1").fix == "remove it"
+    assert refusal("policy.cpu.margin=1.1").fix == "remove it"
 
 
 def test_misspelt_key_beside_another_choice_knows_that_choice() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optimizer.core.config import load_config
 from optimizer.core.errors import ConfigError
 from optimizer.decisions.policies.heuristic.historical_cost import SHORTFALL
 from optimizer.decisions.policies.learned.budget_optimal import BudgetOptimal
@@ -17,17 +18,23 @@ from optimizer.decisions.policies.learned.quantile import Quantile
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.selection import boldest
 from optimizer.models.exceedance.forecast import Forecast
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.outcomes import count_hits
 from optimizer.models.exceedance.recalibration import Recalibration, levels_at
-from optimizer.models.exceedance.rolling import ROLLING as ROLLING_BY_RESOURCE
 from optimizer.models.exceedance.rolling import RollingSurface
 from optimizer.models.exceedance.surface import expected_shortfall
+from optimizer.training.experiment import build_surfaces
 
 DAY = 24
 ROLLING = RollingSurface(
-    refit="3d", calibration="3d", levels=30, surface={"rounds": 40, "min_child_samples": 40}
+    ExceedanceLightGBM(rounds=40, min_child_samples=40),
+    refit="3d",
+    calibration="3d",
+    levels=30,
+    seed=0,
+    threads=1,
 )
-PEAKS = replace(ROLLING, surface={**ROLLING.surface, "outcome": "peak"}, recalibration=None)
+PEAKS = replace(ROLLING, outcome="peak", recalibration=None)
 CUTOFFS = np.arange(11 * DAY, 17 * DAY, 6)
 LAST = len(CUTOFFS) - 1
 LAMBDAS = (0.1, 1.0, 10.0, 100.0)
@@ -151,7 +158,8 @@ def test_the_cheapest_request_weighs_a_kill_by_hand() -> None:
 
 
 def test_memory_is_asked_of_a_surface_that_learned_peaks() -> None:
-    assert ROLLING_BY_RESOURCE["memory"].surface == {"outcome": "peak"}
+    default = build_surfaces(load_config())["memory"]
+    assert (default.outcome, default.recalibration) == ("peak", None)
     memory = replace(fleet(12, 14), resource="memory")
     cutoffs = np.arange(12 * DAY, 13 * DAY, 6)
     steps = replace(ROLLING, recalibration=None)

@@ -9,14 +9,17 @@ import pytest
 from numpy.typing import NDArray
 from usages import Swept
 
+from optimizer.core.config import load_config
 from optimizer.core.errors import ConfigError, InsufficientHistoryError
 from optimizer.core.panel import FloatArray
-from optimizer.decisions.backtesting.replay import Replay, replay_policy
+from optimizer.decisions.backtesting.replay import Replay, request_bounded
 from optimizer.decisions.policies.protocol import Policy
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.history import past_peaks
 from optimizer.demand.intervals import Window, interval_peaks, interval_stops
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.rolling import ROLLING
+from optimizer.models.exceedance.rolling import RollingSurface
+from optimizer.training.experiment import build_surfaces
 
 NAN = np.nan
 
@@ -77,20 +80,20 @@ def ones(n_steps: int, **clock: str) -> Usage:
 def test_cutoffs_lie_on_the_clock_and_every_interval_is_whole() -> None:
     # steps end at 01:00, 02:00, ..., 31:00; with 6 h known at 06:00 the first unknown step is 6
     usage = ones(31)
-    replay = Replay(every="6h", period="7d", least_history="6h")
+    replay = Replay(interval="6h", period="7d", least_history="6h")
     # 30 would need steps 30..35, of which only 30 is there
     np.testing.assert_array_equal(replay.cutoffs(usage), [6, 12, 18, 24])
     np.testing.assert_array_equal(
-        Replay(every="6h", period="7d", least_history="7h").cutoffs(usage), [12, 18, 24]
+        Replay(interval="6h", period="7d", least_history="7h").cutoffs(usage), [12, 18, 24]
     )
     # the newest 13 hours begin at step 18
     np.testing.assert_array_equal(
-        Replay(every="6h", period="13h", least_history="1h").cutoffs(usage), [18, 24]
+        Replay(interval="6h", period="13h", least_history="1h").cutoffs(usage), [18, 24]
     )
 
 
 def test_cutoffs_do_not_move_when_telemetry_starts_at_another_hour_or_goes_on() -> None:
-    replay = Replay(every="6h", period="30d", least_history="1h")
+    replay = Replay(interval="6h", period="30d", least_history="1h")
     usage = ones(40, start="2024-01-01T04:00")
     cutoffs = replay.cutoffs(usage)
     hours = [str(usage.timestamps[c - 1])[11:13] for c in cutoffs]
@@ -101,7 +104,7 @@ def test_cutoffs_do_not_move_when_telemetry_starts_at_another_hour_or_goes_on() 
 
 def test_cutoffs_of_five_minute_steps_are_72_apart() -> None:
     usage = ones(288 * 3, start="2024-01-01T00:05", step="5min")
-    cutoffs = Replay(every="6h", period="1d", least_history="1d").cutoffs(usage)
+    cutoffs = Replay(interval="6h", period="1d", least_history="1d").cutoffs(usage)
     np.testing.assert_array_equal(cutoffs, [576, 648, 720, 792])
 
 
@@ -112,18 +115,33 @@ def test_too_little_history_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"every": "often"}, {"floor": 0.0}, {"headroom": 0.5}, {"period": "-1d"}, {"refit": "x"}],
+    ("kind", "wrong", "told"),
+    [
+        (Replay, {"interval": "often"}, "^interval"),
+        (RequestBounds, {"floor": 0.0}, r"^bounds\.floor"),
+        (RequestBounds, {"headroom": 0.5}, r"^bounds\.headroom"),
+        (Replay, {"period": "-1d"}, r"^replay\.period"),
+        (Replay, {"least_history": "x"}, r"^replay\.least_history"),
+        (RollingSurface, {"refit": "x"}, r"^surface\.refit"),
+    ],
 )
-def test_wrong_settings_are_config_errors(wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=f"replay.{next(iter(wrong))}"):
-        Replay(**wrong)  # type: ignore[arg-type]
+def test_wrong_settings_are_config_errors(kind: type, wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        kind(**wrong)
 
 
 @pytest.mark.parametrize("resource", ["cpu", "memory"])
 def test_the_surface_is_the_resource_s_own_but_for_the_schedule(resource: str) -> None:
-    assert Replay().surface(resource) == ROLLING[resource]
-    assert Replay(refit="1d").surface(resource) == replace(ROLLING[resource], refit="1d")
+    own, other = (
+        build_surfaces(load_config(overrides))
+        for overrides in ([], [f"surface.{resource}.refit=1d"])
+    )
+    assert own[resource].refit == "7d"
+    assert replace(other[resource], model=own[resource].model) == replace(own[resource], refit="1d")
+    assert vars(other[resource].model) == vars(own[resource].model)
+    recalibrates = {"cpu": True, "memory": False}[resource]
+    assert (own[resource].recalibration is not None) == recalibrates
+    assert own[resource].outcome == {"cpu": "steps", "memory": "peak"}[resource]
 
 
 def test_interval_stops() -> None:
@@ -148,7 +166,9 @@ def test_peaks_before_and_after_cutoffs() -> None:
 
 def test_requests_keep_to_floor_and_cap_and_the_unknown_keeps_its_capacity() -> None:
     usage = usage_from([[1, 1, 6, 1], [NAN, NAN, NAN, 1]], [4.0, 8.0])
-    asked = replay_policy(Constant(), usage, np.array([2, 3]), [0.0, 5.0, np.inf, NAN])
+    asked = request_bounded(
+        Constant(), usage, np.array([2, 3]), [0.0, 5.0, np.inf, NAN], RequestBounds()
+    )
     assert asked.shape == (4, 2, 2)
     assert asked.dtype == np.float32
     np.testing.assert_allclose(asked[0], 0.01)
@@ -160,13 +180,15 @@ def test_requests_keep_to_floor_and_cap_and_the_unknown_keeps_its_capacity() -> 
 
 def test_without_headroom_only_the_floor_holds() -> None:
     usage = usage_from([[1, 1, 6, 1]], [4.0])
-    asked = replay_policy(Constant(), usage, np.array([2]), [0.0, 50.0], headroom=None)
+    asked = request_bounded(
+        Constant(), usage, np.array([2]), [0.0, 50.0], RequestBounds(), capped=False
+    )
     np.testing.assert_allclose(asked[:, 0, 0], [0.01, 50])
 
 
 def test_replay_asks_for_the_knobs_of_the_policy_by_default() -> None:
     usage = usage_from([np.arange(24)], [100.0])
-    replay = Replay(every="6h", period="2d", least_history="6h")
+    replay = Replay(interval="6h", period="2d", least_history="6h")
     policy = PastMaximum()
     assert isinstance(policy, Policy)
     asked = replay.requests(policy, usage)
@@ -183,21 +205,21 @@ def test_an_answer_of_another_shape_is_refused() -> None:
             return np.ones((1, 1, 1), dtype=np.float32)
 
     with pytest.raises(ValueError, match="Wrong answers in shape"):
-        replay_policy(Wrong(), ones(9), np.array([3, 6]), [1.0])
+        request_bounded(Wrong(), ones(9), np.array([3, 6]), [1.0], RequestBounds())
 
 
 def test_a_request_depends_on_nothing_after_its_cutoff() -> None:
     rng = np.random.default_rng(3)
     usage = usage_from(rng.gamma(1.0, 1.0, (4, 60)), np.full(4, 2.0))
-    cutoffs = np.array([20, 30, 40])
+    cutoffs, bounds = np.array([20, 30, 40]), RequestBounds()
     for policy in (PastMaximum(), Constant()):
-        was = replay_policy(policy, usage, cutoffs, [1.0, 3.0])
+        was = request_bounded(policy, usage, cutoffs, [1.0, 3.0], bounds)
         for index, cutoff in enumerate(cutoffs):
             later = usage.values.copy()
             later[:, cutoff:] = 99.0
-            now = replay_policy(policy, replace(usage, values=later), cutoffs, [1.0, 3.0])
+            now = request_bounded(policy, replace(usage, values=later), cutoffs, [1.0, 3.0], bounds)
             np.testing.assert_array_equal(now[:, : index + 1], was[:, : index + 1])
-            earlier = replay_policy(policy, usage, cutoffs[: index + 1], [1.0, 3.0])
+            earlier = request_bounded(policy, usage, cutoffs[: index + 1], [1.0, 3.0], bounds)
             np.testing.assert_array_equal(earlier, was[:, : index + 1])
 
 

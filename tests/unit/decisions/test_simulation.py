@@ -30,6 +30,7 @@ from optimizer.demand.censoring import (
     uncensor,
 )
 from optimizer.demand.usage import MEMORY, Usage
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.rolling import RollingSurface
 
 NAN = np.nan
@@ -267,7 +268,7 @@ def test_serving_in_two_parts_is_serving_at_once() -> None:
     np.testing.assert_array_equal(whole.replicas[:, 37:], second.replicas)
 
 
-# SimulationSettings
+# Rounds
 
 
 def test_figures_of_a_round_are_those_of_its_demand() -> None:
@@ -395,13 +396,11 @@ def test_rolling_on_the_naive_percentile_falls_as_well() -> None:
 
 
 def test_cost_optimal_settles_by_round_ten() -> None:
-    surface = {
-        "rounds": 40, "learning_rate": 0.15, "num_leaves": 6, "max_rows": 6000,
-        "min_child_samples": 60,
-    }  # fmt: skip
+    model = ExceedanceLightGBM(rounds=40, learning_rate=0.15, num_leaves=6, min_child_samples=60)
     rolling = RollingSurface(
-        refit="14d", calibration="1h", levels=24, surface=surface, recalibration=None
-    )
+        model, refit="14d", calibration="1h", levels=24, max_rows=6000, recalibration=None,
+        seed=0, threads=1,
+    )  # fmt: skip
     demand = waves(20)
     found = simulate_rounds(
         demand, CostOptimal(5.0, 0.2, rolling), rounds=10, every="12h", window="7d",
@@ -428,14 +427,14 @@ def test_settled_is_the_round_after_the_last_large_change() -> None:
 def test_impossible_simulations_are_told() -> None:
     demand = waves(2, days=3)
     for wrong, offender in (
-        ({"rounds": 1}, "feedback.rounds"),
-        ({"every": "never"}, "feedback.every"),
-        ({"capacity": "tomorrow"}, "feedback.capacity"),
-        ({"step": 0.0}, "feedback.step"),
+        ({"rounds": 1}, r"^simulate\.rounds"),
+        ({"every": "never"}, "^interval"),
+        ({"capacity": "tomorrow"}, r"^simulate\.capacity"),
+        ({"step": 0.0}, r"^simulate\.step"),
     ):
         with pytest.raises(ConfigError, match=offender):
             simulate_rounds(demand, Static(), **wrong)
-    with pytest.raises(ConfigError, match=r"feedback\.carried"):
+    with pytest.raises(ConfigError, match=r"^simulate\.carried"):
         simulate_rounds(replace(demand, resource=MEMORY), Static(), serving=Serving(carried=0.5))
     with pytest.raises(InsufficientHistoryError, match="at least 73h"):
         simulate_rounds(demand, Static(), rounds=3)

@@ -12,7 +12,6 @@ import pytest
 from usages import Swept, fleet
 
 from optimizer.core.panel import Panel
-from optimizer.decisions.backtesting.replay import Replay
 from optimizer.decisions.policies.heuristic.max_margin import MaxMargin
 from optimizer.decisions.policies.learned.cost_optimal import CostOptimal
 from optimizer.decisions.policies.protocol import Policy
@@ -22,19 +21,25 @@ from optimizer.decisions.recommendations.snapshot import (
     evaluate_policy,
     newest_clusters,
 )
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.from_panel import usage_of
 from optimizer.demand.usage import Usage
+from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.exceedance.fitted import TrainedSurface, build_intervals, fit_surface
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.rolling import RollingSurface
 
 NAN = np.nan
 DAYS, HELD, STOP = 20, 6, 12 * 24
 PINNED, LATE, YOUNG, UNKNOWN, FREE = 0, 1, 2, 4, (3, 5, 6, 7)
 ONCE = 3
-SETTINGS = RollingSurface(surface={"rounds": 20, "min_child_samples": 20, "num_leaves": 7}, seed=3)
+SETTINGS = RollingSurface(
+    ExceedanceLightGBM(rounds=20, min_child_samples=20, num_leaves=7), seed=3, threads=1
+)
 WEEK = RecommendationSettings(history="7d")
 PATIENT = replace(WEEK, clipped_above=1.0)
 """Settings by which nobody is clipped."""
+RULES = RequestBounds(), ConformalCalibrator()
 
 
 def telemetry() -> Panel:
@@ -78,7 +83,7 @@ def trained(usage: Usage) -> TrainedSurface:
 
 @pytest.fixture(scope="module")
 def asked(panel: Panel, trained: TrainedSurface) -> PolicyRequests:
-    return evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, WEEK, Replay())
+    return evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, WEEK, *RULES)
 
 
 def test_newest_of_the_past_is_what_is_asked_for_now(asked: PolicyRequests) -> None:
@@ -130,7 +135,7 @@ def test_promises_are_counted_since_the_fit_and_once_they_are_due(
     long = RecommendationSettings(history="12d")  # reaches back to before the fit
     begun = long.cutoffs(usage, HELD)
     assert begun[0] < STOP
-    asked = evaluate_policy(CostOptimal(), trained, panel, long, Replay())
+    asked = evaluate_policy(CostOptimal(), trained, panel, long, *RULES)
     due = begun[(begun >= STOP) & (begun + HELD <= usage.n_steps)]
     seen = ~np.isnan(np.stack([usage.values[:, c : c + HELD] for c in due]))
     seen[:, YOUNG] = seen[0, LATE] = False  # less than two days old: promised nothing yet
@@ -144,7 +149,7 @@ def test_no_promise_has_come_due_on_the_day_of_the_fit(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
     fresh = replace(trained, fitted_until=usage.timestamps[-1])
-    asked = evaluate_policy(CostOptimal(), fresh, panel, WEEK, Replay())
+    asked = evaluate_policy(CostOptimal(), fresh, panel, WEEK, *RULES)
     assert (len(asked.bounds), len(asked.promises)) == (0, 0)
     assert asked.due == pd.Timedelta(0)
 
@@ -160,8 +165,8 @@ def test_advice_follows(asked: PolicyRequests) -> None:
 def test_clipped_service_is_asked_for_with_demand_and_others_as_they_are(
     policy: Policy, panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
-    freed = evaluate_policy(policy, trained, panel, WEEK, Replay())
-    plain = evaluate_policy(policy, trained, panel, PATIENT, Replay())
+    freed = evaluate_policy(policy, trained, panel, WEEK, *RULES)
+    plain = evaluate_policy(policy, trained, panel, PATIENT, *RULES)
     assert WEEK.clipped(usage).tolist() == [service == PINNED for service in range(8)]
     others = np.arange(8) != PINNED
     np.testing.assert_array_equal(freed.past[:, others], plain.past[:, others])
@@ -175,7 +180,7 @@ def test_clipped_service_is_asked_for_with_demand_and_others_as_they_are(
 def test_bounds_and_risk_are_of_usage_as_observed(
     panel: Panel, trained: TrainedSurface, asked: PolicyRequests
 ) -> None:
-    plain = evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, PATIENT, Replay())
+    plain = evaluate_policy(CostOptimal(5.0, 0.2), trained, panel, PATIENT, *RULES)
     for name in ("levels", "exceedance", "peak_exceedance"):
         one, other = (getattr(found.case.outlook, name) for found in (asked, plain))
         np.testing.assert_array_equal(one, other)
@@ -201,17 +206,17 @@ class Shy(Swept):
 def test_clipped_service_never_gets_less_than_plain(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
-    found = evaluate_policy(Shy(), trained, panel, WEEK, Replay())
+    found = evaluate_policy(Shy(), trained, panel, WEEK, *RULES)
     # its highest usage is its capacity: plainly it gets that, and less for its higher demand
     assert found.past[:, PINNED] == pytest.approx(usage.capacity[PINNED])
 
 
-def test_floor_and_headroom_are_those_of_the_replay(
+def test_floor_and_headroom_are_those_of_the_bounds(
     panel: Panel, trained: TrainedSurface, usage: Usage
 ) -> None:
     policy = MaxMargin(margin=0.5)
-    rules = Replay(floor=3.0, headroom=1.0)
-    found = evaluate_policy(policy, trained, panel, PATIENT, rules).case
+    rules = RequestBounds(floor=3.0, headroom=1.0), ConformalCalibrator()
+    found = evaluate_policy(policy, trained, panel, PATIENT, *rules).case
     # 1.5 times the highest of the last 14 days, at most the capacity, at least 3 cores
     peak = np.fmax.reduce(usage.values[:, -14 * 24 :], axis=1)
     np.testing.assert_allclose(found.asked[list(FREE)], 1.5 * peak[list(FREE)], rtol=1e-6)

@@ -10,7 +10,10 @@ from factories import event_task, forecast_task, tiny_folds, tiny_panel
 
 from optimizer.core.plotting import DASHES, SERIES, save_figure
 from optimizer.core.schema import CPU
-from optimizer.evaluation import alarms, plots_events, plots_forecast, plots_training
+from optimizer.evaluation import alarms
+from optimizer.evaluation.plots import events as plots_events
+from optimizer.evaluation.plots import forecasts as plots_forecast
+from optimizer.evaluation.plots import training as plots_training
 from optimizer.models.base import TrainingLog
 
 Y = (np.random.default_rng(0).random(2000) < 0.05).astype(np.float32)

@@ -13,7 +13,7 @@ from factories import Folds, tiny_folds
 
 from optimizer.core.panel import FloatArray
 from optimizer.models.base import TrainingLog
-from optimizer.models.boosting.data import Fold
+from optimizer.models.boosting.data import BoostingData
 from optimizer.models.boosting.lightgbm import LightGBM
 from optimizer.models.callbacks import TrainingCallback, TrainingStopped
 from optimizer.models.imbalance.base import ImbalanceStrategy
@@ -101,7 +101,7 @@ def test_report_of_no_number_is_not_told_and_nobody_need_watch() -> None:
 def test_constant_loss_is_that_of_the_training_rows_quantiles() -> None:
     X = np.zeros((3, 1), dtype=np.float32)
     y, y_valid = np.array([0.0, 1.0, 2.0], "f4"), np.array([1.0, 2.0, 5.0], "f4")
-    fold = Fold(X, y, X, y_valid)
+    fold = BoostingData(X, y, X, y_valid)
     # the median is 1: (0 + 1 + 4) / 3 short, half of it; the quartile is 0.5: a quarter of 6.5 / 3
     assert fold.constant_loss((0.5,)) == pytest.approx(2.5 / 3)
     assert fold.constant_loss((0.25, 0.5)) == pytest.approx((6.5 / 12 + 2.5 / 3) / 2)

@@ -16,6 +16,7 @@ from usages import at, fleet, usage_from
 from optimizer.core.config import load_config
 from optimizer.core.errors import ConfigError, InsufficientHistoryError, SchemaError, TargetError
 from optimizer.decisions.policies.learned.cost_optimal import CostOptimal
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.usage import Usage
 from optimizer.evaluation.exceedance import (
     Scored,
@@ -44,16 +45,19 @@ from optimizer.models.exceedance.fitted import (
     reference_cases,
 )
 from optimizer.models.exceedance.forecast import Forecast
-from optimizer.models.exceedance.rolling import ROLLING, RollingSurface
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
+from optimizer.models.exceedance.recalibration import Recalibration
+from optimizer.models.exceedance.rolling import RollingSurface
 from optimizer.models.exceedance.rows import level_rows
+from optimizer.models.exceedance.surface import ExceedanceSurface
 from optimizer.models.exceedance.target import Exceedance, check_length
 from optimizer.targets.splits import RollingOrigin
 from optimizer.training.experiment import build_components
 from optimizer.training.promotion import surface_beats_baseline, surface_beats_champion
 
 DAY, HELD, STOP = 24, 6, 12 * 24
-SURFACE = {"rounds": 20, "min_child_samples": 20, "num_leaves": 7}
-SETTINGS = RollingSurface(surface=SURFACE, seed=3)
+SMALL = {"min_child_samples": 20, "num_leaves": 7}
+SETTINGS = RollingSurface(ExceedanceLightGBM(rounds=20, **SMALL), seed=3, threads=1)
 NO_DRAWS = Evaluation(bootstrap_resamples=0)
 
 
@@ -69,6 +73,12 @@ def usage() -> Usage:
 @pytest.fixture(scope="module")
 def trained(usage: Usage) -> TrainedSurface:
     return train(usage)
+
+
+def text_of(trained: TrainedSurface) -> str:
+    """Return what a surface has learned, as LightGBM's text."""
+    assert isinstance(trained.model.model, ExceedanceLightGBM)
+    return str(trained.model.model._booster.model_to_string())
 
 
 def disturb(usage: Usage, since: int) -> Usage:
@@ -120,7 +130,7 @@ def test_usage_after_the_cut_changes_neither_fit_nor_earlier_forecasts(
     usage: Usage, trained: TrainedSurface
 ) -> None:
     again = train(disturb(usage, STOP))
-    assert again.model._booster.model_to_string() == trained.model._booster.model_to_string()
+    assert text_of(again) == text_of(trained)
     assert again.fitted_until == trained.fitted_until
     cutoffs = STOP + HELD * np.arange(5)
     before = trained.forecast(usage, cutoffs)
@@ -136,7 +146,7 @@ def test_usage_after_the_cut_changes_neither_fit_nor_earlier_forecasts(
 
 def test_usage_before_the_cut_does_change_the_fit(usage: Usage, trained: TrainedSurface) -> None:
     again = train(disturb(usage, STOP - DAY))
-    assert again.model._booster.model_to_string() != trained.model._booster.model_to_string()
+    assert text_of(again) != text_of(trained)
 
 
 def test_policies_take_it_in_place_of_a_rolling_surface(
@@ -160,7 +170,7 @@ def test_it_survives_pickling(usage: Usage, trained: TrainedSurface) -> None:
     [
         ({"resource": "memory"}, [STOP], "memory in steps of 1h.*target.resource=memory"),
         ({"step": pd.Timedelta("5min")}, [STOP], "cpu in steps of 5min.*cpu in steps of 1h"),
-        ({}, [STOP, STOP + 12], "cutoffs 12h apart.*at most 6h.*target.interval=12h"),
+        ({}, [STOP, STOP + 12], "cutoffs 12h apart.*at most 6h.*train with interval=12h"),
     ],
 )
 def test_usage_that_it_was_not_trained_on_is_refused(
@@ -221,10 +231,10 @@ def test_days_that_are_needed_are_told(days: int, enough: bool) -> None:
     panel = tiny_panel(20, days * DAY - (0 if enough else 1))
     split, target = RollingOrigin(folds=3), Exceedance()
     if enough:
-        check_length(panel, target, split)
+        check_length(panel, target, RollingSurface(), split)
     else:
         with pytest.raises(InsufficientHistoryError, match=r"at least 6\.0 days for 20 services"):
-            check_length(panel, target, split)
+            check_length(panel, target, RollingSurface(), split)
 
 
 def test_decayed_share_by_hand() -> None:
@@ -297,8 +307,8 @@ def test_baselines_refuse(make: Callable[[], object], key: str) -> None:
 
 def test_reference_levels_come_from_the_past_alone(usage: Usage) -> None:
     table = describe(usage, at(STOP), HELD)
-    one = reference_cases(usage, table, HELD, 0.01)
-    other = reference_cases(disturb(usage, STOP), table, HELD, 0.01)
+    one = reference_cases(usage, table, HELD, RequestBounds(floor=0.01))
+    other = reference_cases(disturb(usage, STOP), table, HELD, RequestBounds(floor=0.01))
     np.testing.assert_array_equal(one.rows.levels, other.rows.levels)
     assert not np.array_equal(one.rows.outcome, other.rows.outcome, equal_nan=True)
     assert (np.diff(one.rows.levels, axis=2) >= 0).all()
@@ -371,7 +381,7 @@ def test_later_surface_has_to_beat_the_champion_on_newer_rows(
     usage: Usage, trained: TrainedSurface
 ) -> None:
     cutoffs = np.arange(STOP - DAY, STOP + 3 * DAY, HELD)
-    blunt = train(usage, STOP, replace(SETTINGS, surface={**SURFACE, "rounds": 1}))
+    blunt = train(usage, STOP, replace(SETTINGS, model=ExceedanceLightGBM(rounds=1, **SMALL)))
     assert surface_beats_champion(trained, blunt, usage, cutoffs).promoted
     lost = surface_beats_champion(blunt, trained, usage, cutoffs)
     assert not lost.promoted
@@ -396,29 +406,44 @@ def test_moments_are_the_end_of_the_last_known_step(usage: Usage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("kind", "settings", "told"),
     [
-        ({"resource": "disk"}, r"target\.resource"),
-        ({"interval": "soon"}, r"target\.interval"),
-        ({"per_interval": 0}, r"target\.per_interval"),
-        ({"levels": 3}, r"target\.levels"),
-        ({"surface": {"trees": 3}}, r"target\.surface\.trees: got an unknown key"),
-        ({"surface": {"rounds": 0}}, r"target\.surface\.rounds.*set target\.surface\.rounds=300"),
-        ({"surface": {"learning_rate": 2.0}}, r"target\.surface\.learning_rate"),
-        ({"recalibration": {"prior": 0}}, r"target\.recalibration\.prior"),
-        ({"recalibration": {"halflife": "no"}}, r"target\.recalibration\.halflife"),
+        (Exceedance, {"resource": "disk"}, r"^target\.resource"),
+        (Exceedance, {"interval": "soon"}, r"^interval"),
+        (RollingSurface, {"interval": "soon"}, r"^interval"),
+        (RollingSurface, {"refit": "x"}, r"^surface\.refit"),
+        (RollingSurface, {"least_history": "x"}, r"^surface\.least_history"),
+        (RollingSurface, {"calibration": "x"}, r"^surface\.calibration"),
+        (RollingSurface, {"per_interval": 0}, r"^surface\.per_interval"),
+        (RollingSurface, {"levels": 3}, r"^surface\.levels"),
+        (RollingSurface, {"levels_per_row": 0}, r"^surface\.levels_per_row"),
+        (RollingSurface, {"max_rows": 399}, r"^surface\.max_rows"),
+        (RollingSurface, {"outcome": "hours"}, r"^surface\.outcome"),
+        (ExceedanceLightGBM, {"rounds": 0}, r"^model\.rounds.*set model\.rounds=300"),
+        (ExceedanceLightGBM, {"learning_rate": 2.0}, r"^model\.learning_rate"),
+        (Recalibration, {"prior": 0}, r"^surface\.recalibration\.prior"),
+        (Recalibration, {"halflife": "no"}, r"^surface\.recalibration\.halflife"),
     ],
 )
-def test_settings_of_the_target_are_checked(settings: dict[str, Any], told: str) -> None:
+def test_settings_of_target_and_surface_are_checked(
+    kind: type, settings: dict[str, Any], told: str
+) -> None:
     with pytest.raises(ConfigError, match=told):
-        Exceedance(**settings)
+        kind(**settings)
 
 
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["target.surface.rounds=0"], r"^target\.surface\.rounds"),
-        (["model=xgboost"], r"model=xgboost.*learned by LightGBM.*target\.surface\.\*"),
+        (
+            ["surface.cpu.model.rounds=0"],
+            r"^surface\.cpu\.model\.rounds.*set surface\.cpu\.model\.rounds=300",
+        ),
+        (["surface.memory.levels=3"], r"^surface\.memory\.levels.*set surface\.memory\.levels=44"),
+        (["surface.cpu.recalibration.prior=0"], r"^surface\.cpu\.recalibration\.prior"),
+        (["+surface.cpu.model.trees=3"], r"^surface\.cpu\.model\.trees: got an unknown key"),
+        (["model=xgboost"], r"^model: .*target=exceedance does not.*surface\.cpu\.model\.\*"),
+        (["model.rounds=9"], r"^model\.rounds: .*write surface\.cpu\.model\.rounds"),
         (["imbalance=focal"], "imbalance=focal.*imbalance=none"),
         (["search=lightgbm"], "search=lightgbm.*a grid tries values"),
         (["baselines.decayed_24h.halflife=1h"], r"baselines\.decayed_24h\.halflife"),
@@ -431,17 +456,23 @@ def test_wrong_settings_are_told_before_any_data_is_read(overrides: list[str], t
 
 def test_yaml_gives_the_defaults_of_the_surface_and_memory_learns_peaks() -> None:
     cpu, memory = (
-        build_components(load_config(["features=minimal", f"target={name}"])).target
+        build_components(load_config(["features=minimal", f"target={name}"]))
         for name in ("exceedance", "exceedance_memory")
     )
-    assert isinstance(cpu, Exceedance)
-    peaks = {**cpu.surface, "outcome": "peak"}
-    assert memory == replace(cpu, resource="memory", surface=peaks, recalibration=None)
-    assert memory.surface["outcome"] == ROLLING["memory"].surface["outcome"]
-    rolling = cpu.rolling()
-    assert replace(rolling, surface={}) == RollingSurface()
-    model, known = rolling.surface, RollingSurface().surface
-    assert known == {}
-    from optimizer.models.exceedance.surface import ExceedanceSurface
-
-    assert vars(ExceedanceSurface(**model)) == vars(ExceedanceSurface())
+    assert cpu.target == Exceedance()
+    assert memory.target == Exceedance(resource="memory")
+    default = RollingSurface()
+    for parts in (cpu, memory):
+        assert parts.surfaces.keys() == {"cpu", "memory"}
+        models = [surface.model for surface in parts.surfaces.values()]
+        assert [type(model) for model in models] == [type(default.model)] * 2
+        assert [vars(model) for model in models] == [vars(default.model)] * 2
+        own = {name: replace(one, model=default.model) for name, one in parts.surfaces.items()}
+        assert own["cpu"] == replace(default, recalibration=own["cpu"].recalibration)
+        assert own["memory"] == replace(own["cpu"], outcome="peak", recalibration=None)
+        known = own["cpu"].recalibration
+        assert known is not None
+        assert replace(known, shares=tuple(known.shares)) == Recalibration()
+    surface, plain = default.unfitted(), ExceedanceSurface(ExceedanceLightGBM(), RequestBounds())
+    assert {**vars(surface), "model": None} == {**vars(plain), "model": None}
+    assert vars(surface.model) == vars(plain.model)

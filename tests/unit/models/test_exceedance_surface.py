@@ -1,4 +1,4 @@
-"""The exceedance surface: features before the cutoff, levels, outcomes, and an n_in_sample_cutoffs model."""
+"""The exceedance surface: features before the cutoff, levels, outcomes, and an honest model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 from scipy.stats import norm
 
 from optimizer.core.errors import InsufficientHistoryError
+from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.usage import Usage
+from optimizer.models.base import Runtime
 from optimizer.models.exceedance.features import REFERENCES, describe, log_levels
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.outcomes import count_hits
 from optimizer.models.exceedance.past import DecayedHistory, rank_values, trailing
 from optimizer.models.exceedance.rolling import candidate_levels
@@ -20,11 +23,11 @@ from optimizer.models.exceedance.rows import (
     exceeding_peak,
     exceeding_share,
     past_exceedance,
-    request_bounds,
 )
 from optimizer.models.exceedance.surface import ExceedanceSurface, expected_shortfall
 
 DAY = 24
+BOUNDS = RequestBounds(floor=0.01)
 SPREAD = 0.5
 
 
@@ -51,8 +54,9 @@ def lognormal(n_services: int, days: int, seed: int = 0) -> tuple[Usage, np.ndar
 
 def learn(usage: Usage, cutoffs: np.ndarray, seed: int = 0, **settings: int) -> ExceedanceSurface:
     """Return a surface that knows the six hours after each cutoff."""
-    model, table = ExceedanceSurface(**settings), describe(usage, cutoffs, 6)
-    return model.fit(table, model.rows(usage, table, 6, seed), seed)
+    model = ExceedanceSurface(ExceedanceLightGBM(**settings), BOUNDS)
+    table = describe(usage, cutoffs, 6)
+    return model.fit(table, model.rows(usage, table, 6, seed), Runtime(seed, threads=1))
 
 
 def ask(
@@ -162,8 +166,8 @@ def test_nothing_reads_the_future(later: float, surface: ExceedanceSurface) -> N
     one, other = describe(usage, cutoffs, 6), describe(changed, cutoffs, 6)
     np.testing.assert_array_equal(one.features, other.features)
     np.testing.assert_array_equal(one.references, other.references)
-    bounds = request_bounds(usage, cutoffs, 0.01)
-    np.testing.assert_array_equal(bounds[1], request_bounds(changed, cutoffs, 0.01)[1])
+    bounds = BOUNDS.range(usage, cutoffs)
+    np.testing.assert_array_equal(bounds[1], BOUNDS.range(changed, cutoffs)[1])
     levels = candidate_levels(one.references, bounds, 8)
     np.testing.assert_array_equal(
         surface.exceedance(usage, one, levels), surface.exceedance(changed, other, levels)
@@ -174,8 +178,7 @@ def test_levels_of_a_cutoff_do_not_depend_on_the_others() -> None:
     usage, _ = lognormal(5, 6)
     few, many = np.array([72]), np.array([60, 72, 84])
     drawn = [
-        draw_levels(describe(usage, c, 6), request_bounds(usage, c, 0.01), 4, seed=2)
-        for c in (few, many)
+        draw_levels(describe(usage, c, 6), BOUNDS.range(usage, c), 4, seed=2) for c in (few, many)
     ]
     np.testing.assert_array_equal(drawn[0][0], drawn[1][1])
     assert drawn[0].min() >= 0.01
@@ -185,7 +188,7 @@ def test_levels_of_a_cutoff_do_not_depend_on_the_others() -> None:
 def test_candidates_ascend_from_floor_to_cap() -> None:
     usage, _ = lognormal(5, 6)
     cutoffs = np.array([0, 60, 72])  # no history at the first one
-    bounds = request_bounds(usage, cutoffs, 0.01)
+    bounds = BOUNDS.range(usage, cutoffs)
     levels = candidate_levels(describe(usage, cutoffs, 6).references, bounds, 20)
     assert levels.shape == (3, 5, 20 + len(REFERENCES))
     assert (np.diff(levels, axis=2) >= 0).all()

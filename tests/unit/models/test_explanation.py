@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from usages import at, fleet
@@ -10,11 +12,14 @@ from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.explanation import explain_targets, input_names
 from optimizer.models.exceedance.features import HALFLIVES, REFERENCES, SurfaceTable, describe
 from optimizer.models.exceedance.fitted import TrainedSurface, build_intervals, fit_surface
+from optimizer.models.exceedance.lightgbm import ExceedanceLightGBM
 from optimizer.models.exceedance.rolling import RollingSurface
 
 HELD, STOP, DAY = 6, 12 * 24, 24
 SILENT = 2
-SETTINGS = RollingSurface(surface={"rounds": 20, "min_child_samples": 20, "num_leaves": 7}, seed=3)
+SETTINGS = RollingSurface(
+    ExceedanceLightGBM(rounds=20, min_child_samples=20, num_leaves=7), seed=3, threads=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +30,11 @@ def usage() -> Usage:
 @pytest.fixture(scope="module")
 def trained(usage: Usage) -> TrainedSurface:
     return fit_surface(build_intervals(usage, SETTINGS, STOP), SETTINGS)
+
+
+def booster_of(trained: TrainedSurface) -> Any:
+    assert isinstance(trained.model.model, ExceedanceLightGBM)
+    return trained.model.model._booster
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +54,7 @@ def test_contributions_add_up_to_the_prediction(
     share = trained.model.exceedance(usage, table, targets[None, :, None])[0, :, 0]
     known = table.known[0]
     assert known.tolist() == [service != SILENT for service in range(8)]
-    expected = trained.model._booster.predict(inputs, pred_contrib=True)[:, -1]
+    expected = booster_of(trained).predict(inputs, pred_contrib=True)[:, -1]
     assert np.ptp(expected) == 0.0  # one for all: the mean over the fit
     odds = np.log(share / (1.0 - share))
     np.testing.assert_allclose((shap.sum(axis=1) + expected)[known], odds[known], atol=1e-4)
@@ -56,7 +66,7 @@ def test_every_input_has_a_name(
 ) -> None:
     inputs, shap = trained.model.contributions(usage, table, targets)
     names = input_names(table)
-    assert len(names) == inputs.shape[1] == shap.shape[1] == trained.model._booster.num_feature()
+    assert len(names) == inputs.shape[1] == shap.shape[1] == booster_of(trained).num_feature()
     assert len(names) == len(table.names) + len(REFERENCES) + len(HALFLIVES)
     told = [name(0.5) for name in names]
     assert len(set(told)) == len(told)

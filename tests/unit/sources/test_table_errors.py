@@ -51,7 +51,7 @@ def caught(
 @pytest.mark.parametrize("path", ["absent.csv", "absent/*.csv", "absent"])
 def test_load_missing_file_names_the_path(tmp_path: Path, path: str) -> None:
     source = TableTelemetry(str(tmp_path / path))
-    for read in (source.load, source.fingerprint):
+    for read in (source.fetch, source.snapshot_id):
         with pytest.raises(SourceError, match=r"data\.path=.*absent.*no such file"):
             read()
 

@@ -30,6 +30,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def values_of(overrides: list[str]) -> dict[str, Any]:
     values = load_config(overrides).to_dict()
     values["choices"].pop("experiment", None)
+    del values["overrides"]  # as the user gave them
     return values
 
 

@@ -82,7 +82,7 @@ def replay_sums(
     cutoffs : numpy.ndarray
         int64, ascending: where each request begins to hold.
     floor : float
-        As in the replay, for the requests of the peak oracle and of today.
+        Least request of the replay, for the requests of the peak oracle and of today.
 
     Returns
     -------

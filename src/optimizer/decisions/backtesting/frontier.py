@@ -73,7 +73,7 @@ class Frontier:
     Parameters
     ----------
     sums : ReplaySums
-        Of all settings; the neighbours of a sweep lie side by side.
+        Sums of all settings; the neighbours of a sweep lie side by side.
     sweep : tuple of int
         Which sweep each setting belongs to.
     """
@@ -88,7 +88,7 @@ class Frontier:
         Parameters
         ----------
         *sweeps : ReplaySums
-            Of the same services and cutoffs, each with its knob ascending.
+            Sums of the same services and cutoffs, each with its knob ascending.
         """
         sums = ReplaySums(sweeps[0].resource, np.concatenate([s.values for s in sweeps], axis=1))
         label = [index for index, s in enumerate(sweeps) for _ in range(s.values.shape[1])]
@@ -114,8 +114,8 @@ class Frontier:
         limit : float
             Highest rate of violated steps; of memory, of kills per service-week.
         reference : Frontier, optional
-            Of the same rows. Unmet demand is capped at that of its own cheapest point within
-            ``limit``.
+            A frontier of these rows. Unmet demand is capped at that of its own cheapest point
+            within ``limit``.
 
         Notes
         -----

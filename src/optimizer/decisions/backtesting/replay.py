@@ -107,7 +107,7 @@ def request_bounded(
     policy : Policy
         Is asked once, for all cutoffs and knobs.
     usage : Usage
-        Of all services; the policy reads what lies before each cutoff.
+        Usage of all services; the policy reads what lies before each cutoff.
     cutoffs : numpy.ndarray
         int64, ascending.
     knobs : sequence of float

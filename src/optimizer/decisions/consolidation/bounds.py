@@ -44,7 +44,7 @@ class Fill:
     n_nodes : int
         Nodes it takes.
     placed : tuple
-        Of ``(shape, nodes, counts)``: how many pods of a shape lie on which nodes.
+        Tuples ``(shape, nodes, counts)``: how many pods of a shape lie on which nodes.
     """
 
     n_nodes: int

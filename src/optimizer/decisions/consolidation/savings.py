@@ -68,7 +68,7 @@ class PackedSaving:
     realised : float
         Monthly cost of the nodes that can be removed; negative where nodes must be added.
     realised_low, realised_high : float
-        The same between the bounds: equal to it where both packings are proven.
+        The saving between the bounds: equal to it where both packings are proven.
     left_out : int
         Services left out of all figures because a request of theirs is unknown.
     """
@@ -91,7 +91,7 @@ def cheapest_instance(
     Parameters
     ----------
     requests : Requests
-        Of the fleet, all known.
+        Requests of the fleet, all known.
     catalogue : PriceCatalogue
         With at least one instance.
     rules : PackingRules
@@ -100,7 +100,7 @@ def cheapest_instance(
     Returns
     -------
     Instance
-        Of equally cheap ones the first listed.
+        The first listed of equally cheap ones.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class Savings:
         float64, shape ``(n_services,)``: over the days seen, and the interval of that mean;
         NaN where the present request is unknown.
     total, total_p10, total_p90 : float
-        Of all services whose present request is known; NaN where there is none.
+        Savings of all services whose present request is known; NaN where there is none.
     """
 
     mean: FloatVector

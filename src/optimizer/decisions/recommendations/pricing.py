@@ -67,7 +67,7 @@ def price_recommendations(
     settings : RecommendationSettings
         Node type and reserve.
     seed : int
-        Of the bootstrap over days.
+        Seeds the bootstrap over days.
 
     Returns
     -------

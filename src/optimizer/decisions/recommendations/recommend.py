@@ -133,7 +133,7 @@ class RecommendationInputs:
     target : numpy.ndarray
         float32, shape ``(n_services,)``: the same within floor and cap, never NaN.
     outlook : PredictiveDistribution
-        Of one cutoff: now.
+        Distribution of usage after one cutoff: now.
     drivers : tuple of tuple of str
         What drove the forecast of each service.
     least : str

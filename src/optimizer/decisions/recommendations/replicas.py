@@ -99,7 +99,7 @@ def desired_replicas(load: ArrayLike, size: ArrayLike) -> FloatMatrix:
     Parameters
     ----------
     load, size : array_like
-        Of shapes that broadcast, in the same unit.
+        Arrays of shapes that broadcast, in the same unit.
 
     Notes
     -----

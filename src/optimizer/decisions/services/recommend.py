@@ -45,7 +45,7 @@ class Champions:
     surfaces : dict
         Trained surface by resource.
     events : TrainedModel, optional
-        Of scale events; None if there is no champion.
+        Model of scale events; None if there is no champion.
     without_events : str
         Why there is none, and what to do about it.
     """

@@ -28,7 +28,7 @@ def plot_simulation(
     found : mapping
         Results by the name of their policy, drawn solid.
     untreated : mapping, optional
-        The same without treating clipped usage, dashed in the policy's colour.
+        Results without treating clipped usage, dashed in the policy's colour.
     """
     figure, (upper, lower) = new_figure(2, width=9.5, height=7.0)
     looks = {name: index for index, name in enumerate(found)}

@@ -109,7 +109,7 @@ class RoundSchedule:
         past : ObservedHistory
             All that has been recorded.
         number : int
-            Of the round, from 0.
+            Number of the round, from 0.
         per_replica : bool
             Whether usage is given per replica.
         capacity : numpy.ndarray

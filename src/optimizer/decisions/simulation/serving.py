@@ -50,12 +50,12 @@ class HorizontalAutoscaler:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        require_between("feedback.autoscaler.target", self.target, 0.0, 1.0, fix=0.8, open_low=True)
-        require_between("feedback.autoscaler.tolerance", self.tolerance, 0.0, fix=0.1)
-        parse_duration(self.cooldown, "feedback.autoscaler.cooldown")
-        require_count("feedback.autoscaler.least", self.least, 1, fix=1)
-        require_count("feedback.autoscaler.most", self.most, self.least, fix=max(10, self.least))
-        require_choice("feedback.autoscaler.sizes", self.sizes, (SERVICE, REPLICA))
+        require_between("simulate.autoscaler.target", self.target, 0.0, 1.0, fix=0.8, open_low=True)
+        require_between("simulate.autoscaler.tolerance", self.tolerance, 0.0, fix=0.1)
+        parse_duration(self.cooldown, "simulate.autoscaler.cooldown")
+        require_count("simulate.autoscaler.least", self.least, 1, fix=1)
+        require_count("simulate.autoscaler.most", self.most, self.least, fix=max(10, self.least))
+        require_choice("simulate.autoscaler.sizes", self.sizes, (SERVICE, REPLICA))
 
     def desired(self, replicas: Counts, utilisation: Floats) -> Counts:
         """Return ceil(replicas * utilisation / target), within bounds; NaN changes nothing.
@@ -139,7 +139,7 @@ class Serving:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        require_between("feedback.carried", self.carried, 0.0, 1.0, fix=0)
+        require_between("simulate.carried", self.carried, 0.0, 1.0, fix=0)
 
     @property
     def per_replica(self) -> bool:
@@ -167,10 +167,10 @@ class Serving:
         Parameters
         ----------
         demand : numpy.ndarray
-            Of a whole service, shape ``(n_services, n_steps)``; where NaN nothing is observed and
-            backlog and replicas stay.
+            Demand of a whole service, shape ``(n_services, n_steps)``; where NaN nothing is
+            observed and backlog and replicas stay.
         limits : numpy.ndarray
-            Of one replica, same shape, > 0.
+            Limit of one replica, same shape, > 0.
         state : ServingState
             Before the first step.
         step : pandas.Timedelta
@@ -181,7 +181,7 @@ class Serving:
         Replicas of step t depend on steps before t.
         """
         hold = count_steps(
-            parse_duration(self.autoscaler.cooldown, "feedback.autoscaler.cooldown"), step
+            parse_duration(self.autoscaler.cooldown, "simulate.autoscaler.cooldown"), step
         )
         observed = np.empty(demand.T.shape)
         capacity, replicas = np.empty_like(observed), np.empty(observed.shape, dtype=np.int64)

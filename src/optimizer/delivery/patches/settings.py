@@ -26,7 +26,7 @@ class PatchSettings:
     Parameters
     ----------
     namespace : str
-        Of every object, an RFC 1123 label.
+        Namespace of every object, an RFC 1123 label.
     kind : str
         ``"Deployment"`` or ``"StatefulSet"``.
     container : str, optional

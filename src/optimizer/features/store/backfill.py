@@ -56,7 +56,7 @@ def fill_store(
     Returns
     -------
     ArtifactRef
-        Of the manifest.
+        Refers to the manifest.
 
     Raises
     ------

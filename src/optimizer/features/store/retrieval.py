@@ -51,7 +51,7 @@ def retrieve_training_set(store: FeatureStore, panel: Panel, directory: Path) ->
     Returns
     -------
     ArtifactRef
-        Of ``values.npy``; rows are sorted by service, then step, as in the panel.
+        Refers to ``values.npy``; rows are sorted by service, then step, as in the panel.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class LightGBM(Booster):
     min_child_samples : int
         Rows of a leaf at least, of events.
     quantile_min_child_samples : int
-        The same of forecasts, but no more than 1 % of the rows.
+        Rows of a leaf at least, of forecasts, but no more than 1 % of all rows.
     feature_fraction, bagging_fraction : float
         Share of features and of rows that a tree sees, in (0, 1].
     lambda_l2 : float
@@ -160,7 +160,7 @@ class LightGBM(Booster):
         fold : BoostingData
             The rows.
         goal : EventGoal, optional
-            Of a fit to events; its focal loss, if any, replaces the objective.
+            What a fit to events optimises; its focal loss, if any, replaces the objective.
         runtime : Runtime
             How to run.
         stops : bool

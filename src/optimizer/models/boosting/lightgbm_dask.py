@@ -67,7 +67,7 @@ def boost_on_dask(
     fold : BoostingData
         The rows.
     goal : EventGoal, optional
-        Of a fit to events.
+        What a fit to events optimises.
     runtime : Runtime
         Where the scheduler is.
     stops : bool

@@ -37,17 +37,17 @@ def train_on_dask(
     Parameters
     ----------
     params : dict
-        Of the library; the threads are those of each worker.
+        The library's parameters; the threads are those of each worker.
     rounds : int
         Trees at most.
     fold : BoostingData
         The rows.
     goal : EventGoal, optional
-        Of a fit to events; its focal loss, if any, replaces the objective.
+        What a fit to events optimises; its focal loss, if any, replaces the objective.
     runtime : Runtime
         Where the scheduler is.
     callbacks : list
-        Of the library, each copied to every worker.
+        The library's callbacks, each copied to every worker.
     """
     from xgboost.callback import TrainingCallback
     from xgboost.dask import DaskQuantileDMatrix, train

@@ -53,7 +53,7 @@ class ConformalCalibrator:
     halflife : str
         Age at which a service's own outcome weighs half.
     fleet_halflife : str
-        The same for the fleet, in both steps.
+        Age at which the fleet's outcomes weigh half, in both steps.
     prior : float
         Intervals, > 0, that the fleet counts as much as against a service, and the word of the
         forecast against the fleet.
@@ -87,7 +87,7 @@ class ConformalCalibrator:
         usage : Usage
             A cutoff uses outcomes of intervals that ended by then.
         found : Forecast
-            Of the calibration period and the cutoffs asked for.
+            Forecast of the calibration period and of the cutoffs asked for.
         """
         found = replace(found, exceedance=self._known(usage, found))
         ranked = self._rank(usage, found)

@@ -48,7 +48,7 @@ class PredictiveDistribution:
         requests : numpy.ndarray
             Shape ``(n_cutoffs, n_services)``.
         peaks : bool
-            Of peaks: what matters where one step above kills.
+            Whether peaks count: that matters where one step above kills.
 
         Returns
         -------
@@ -66,7 +66,7 @@ class PredictiveDistribution:
         shares : tuple of float
             In (0, 1).
         peaks : bool
-            Of peaks: what matters where one step above kills.
+            Whether peaks count: that matters where one step above kills.
 
         Returns
         -------

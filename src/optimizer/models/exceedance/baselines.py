@@ -92,7 +92,7 @@ class FleetShare(_Counted):
     reference : str
         A reference level of the surface that the level is divided by.
     bins : int
-        Of equally many training rows, by the ratio.
+        Bins of equally many training rows, by the ratio.
     """
 
     def __init__(self, reference: str = "p99 7d", bins: int = 40) -> None:

@@ -126,7 +126,7 @@ class TrainedSurface:
         Parameters
         ----------
         usage : Usage
-            Of the resource and on the clock that it was trained on. A cutoff uses what lies
+            Usage of the resource and on the clock that it was trained on. A cutoff uses what lies
             before it; at one before ``fitted_until`` the model knows what comes.
         cutoffs : numpy.ndarray
             int64, ascending, at least 1, at most an interval apart.

@@ -98,7 +98,7 @@ def levels_at(
     levels, exceedance : numpy.ndarray
         Ascending and non-increasing along the last axis, shape ``(…, n_levels)``.
     shares : sequence of float
-        Of steps above.
+        Shares of steps above a level.
 
     Returns
     -------

@@ -168,7 +168,7 @@ class ExceedanceSurface(Stateful):
         Parameters
         ----------
         usage : Usage
-            As of :meth:`exceedance`.
+            See :meth:`exceedance`.
         table : SurfaceTable
             Features of one cutoff.
         levels : numpy.ndarray

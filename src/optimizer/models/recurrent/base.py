@@ -81,7 +81,7 @@ class RecurrentModel(Stateful):
     dropout : float
         In [0, 1).
     learning_rate, weight_decay : float
-        Of AdamW.
+        Settings of AdamW.
     batch_size, max_epochs, patience : int
         Windows per step; epochs at most; epochs without a better validation score (average
         precision for events, pinball loss for forecasts) until training stops. The best weights

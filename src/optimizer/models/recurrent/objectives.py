@@ -125,7 +125,7 @@ class QuantileObjective:
     quantiles : tuple of float
         Levels in (0, 1).
     mean, std : float
-        Of the metric in training: labels are in its unit, outputs are standardised.
+        Moments of the metric in training: labels are in its unit, outputs are standardised.
     """
 
     quantiles: tuple[float, ...]

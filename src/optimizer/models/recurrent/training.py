@@ -34,7 +34,7 @@ class FitSchedule:
     Parameters
     ----------
     learning_rate, weight_decay : float
-        Of AdamW.
+        Settings of AdamW.
     batch_size, max_epochs, patience : int
         Rows per step; epochs at most; epochs without a better validation score until the stop.
     max_train_rows, max_valid_rows : int

@@ -116,7 +116,7 @@ class Autoscaler:
         Parameters
         ----------
         load, unit, step_hours
-            As in :meth:`run`.
+            See :meth:`run`.
         rate : float
             Scale-ups per service and hour.
         """

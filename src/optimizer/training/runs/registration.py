@@ -21,7 +21,8 @@ def register_model(
 ) -> dict[str, Any]:
     """Log a model, register it as challenger, and make it champion if it has earned it.
 
-    In a grid (``registry.register=false``) it is only logged and judged: the grid registers its best.
+    In a grid (``registry.register=false``) it is only logged and judged, and the grid registers
+    its best.
 
     Returns
     -------

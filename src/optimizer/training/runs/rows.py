@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optimizer.core.artifacts import ArtifactRef, write_json
+from optimizer.core.artifacts import ArtifactRef, refer, write_directory, write_json
 from optimizer.core.config import build
 from optimizer.core.config_schema import ExperimentConfig
 from optimizer.features.schema import StoreSchema
@@ -22,6 +23,7 @@ from optimizer.training.predictor import TrainedModel, concat_frames, frame_trut
 from optimizer.training.promotion import beats_baseline, beats_champion
 from optimizer.training.runs.registration import register_model
 from optimizer.training.summary import describe_fold, mean_figures
+from optimizer.training.tracking.bundle import STATE, read_bundle, write_bundle
 from optimizer.training.tracking.mlflow_run import TrackedRun
 from optimizer.training.tracking.registry import load_reference
 
@@ -95,7 +97,7 @@ class RowTraining:
         Parameters
         ----------
         index : int
-            Of the fold.
+            Number of the fold, the oldest is 0.
         fitted : sequence
             What :func:`fit_rows` returned for each of :meth:`fits`.
         """
@@ -203,7 +205,7 @@ def fit_rows(
     inputs : tuple of ArtifactRef
         Validated telemetry and the training set.
     index : int
-        Of the fold.
+        Number of the fold, the oldest is 0.
     scheduler : str, optional
         Address of the Dask scheduler that a distributed fit runs on.
     """
@@ -213,3 +215,38 @@ def fit_rows(
     runtime = replace(experiment.fit_config.runtime, scheduler=scheduler)
     fit_config = replace(experiment.fit_config, runtime=runtime)
     return fit_model(name, build(node, key), experiment.folds[index], fit_config, adjust=own)
+
+
+DECIDING = ("target", "split", "features", "evaluation", "imbalance", "seed", "threads")
+"""Nodes that a fit depends on, beside its model and its data."""
+
+
+def fit_key(name: str, config: ExperimentConfig) -> dict[str, Any]:
+    """Return all of a configuration that decides what the fit of a model or baseline gives."""
+    own = name == config.choices["model"]
+    values = config.to_dict()
+    node = config.model if own else config.baselines[name]
+    return {"node": node, "adjusted": own, **{key: values[key] for key in DECIDING}}
+
+
+def store_fit(trained: TrainedModel, log: TrainingLog, directory: Path) -> ArtifactRef:
+    """Write a fitted model and its log into a directory, whole or not at all."""
+    with write_directory(directory) as draft:
+        write_bundle(trained, draft / "model")
+        (draft / "log.json").write_text(json.dumps(vars(log)))
+    return refer(directory / "model" / STATE)
+
+
+def read_fit(ref: ArtifactRef) -> tuple[TrainedModel, TrainingLog]:
+    """Return what :func:`store_fit` has written.
+
+    Raises
+    ------
+    StateError, OSError
+        A file is gone or was changed.
+    """
+    home = ref.directory
+    trained = read_bundle(home)
+    assert isinstance(trained, TrainedModel)  # noqa: S101 - written by store_fit
+    log = json.loads((home.parent / "log.json").read_text())
+    return trained, TrainingLog(**log | {"notes": tuple(log["notes"])})

@@ -30,7 +30,7 @@ class TelemetryModel:
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
         """Return ``service_id``, ``event_timestamp`` and the prediction, one moment a service.
 
-        Of a surface that is ``resource`` and a row per candidate ``level`` with its
+        For a surface that is ``resource`` and a row per candidate ``level`` with its
         ``exceedance``.
         """
         times = pd.to_datetime(model_input[TIMESTAMP], utc=True).astype("datetime64[us, UTC]")

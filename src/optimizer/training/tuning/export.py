@@ -19,7 +19,7 @@ def write_experiment(name: str, overrides: Sequence[str], comment: str) -> Path:
     Parameters
     ----------
     name : str
-        Of the experiment; an older file of that name is replaced.
+        Name of the experiment; an older file of that name is replaced.
     overrides : sequence of str
         Choices and values, as on the command line.
     comment : str

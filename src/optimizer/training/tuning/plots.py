@@ -69,7 +69,7 @@ def draw_study(study: Any, names: Sequence[str], directory: Path) -> list[Path]:
     Parameters
     ----------
     study : optuna.Study
-        Of one objective or several; it is only read.
+        A study of one objective or several; it is only read.
     names : sequence of str
         What its objectives are called, in order.
     directory : pathlib.Path
@@ -232,7 +232,7 @@ def _colours(values: Any, study: Any) -> tuple[str, float, float]:
 def _copy_study(study: Any, places: Sequence[int]) -> Any:
     """Return a study in memory with some of the objectives of another one.
 
-    Of an only objective, Optuna's pictures know the direction: they show the best value so far
+    With a single objective, Optuna's pictures know the direction: they show the best value so far
     and take high values for good where they are. Of one among several they do not.
     """
     from optuna import load_study

@@ -20,7 +20,7 @@ class Reporter:
     Parameters
     ----------
     trial : optuna.Trial
-        Of the study.
+        The trial that is reported on.
     search : Search
         How often to report.
     prunes : bool

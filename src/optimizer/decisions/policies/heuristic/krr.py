@@ -27,7 +27,7 @@ class Krr(BasePolicy):
     Parameters
     ----------
     percentile : float
-        Of CPU usage, in (0, 1].
+        Percentile of CPU usage, in (0, 1].
     buffer : float
         Share of the maximum of memory on top, above -1.
     window : str

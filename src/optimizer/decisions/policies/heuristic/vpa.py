@@ -25,7 +25,7 @@ class Vpa(BasePolicy):
     Parameters
     ----------
     percentile : float
-        Of the target, in (0, 1]; the knob.
+        Percentile of the target, in (0, 1]; the knob.
     margin : float
         Share of the percentile on top, at least 0.
     half_life : str

@@ -31,7 +31,7 @@ class BudgetOptimal(ExceedancePolicy):
     budget : float
         Share of steps whose usage may exceed the request, in (0, 1), such as 0.005.
     w : float
-        As of :class:`~optimizer.decisions.policies.learned.cost_optimal.CostOptimal`.
+        See :class:`~optimizer.decisions.policies.learned.cost_optimal.CostOptimal`.
     memory : str
         How long outcomes count.
     surface : Surface, optional

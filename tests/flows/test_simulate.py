@@ -1,30 +1,32 @@
-"""The whole simulation of the feedback on tiny data, in one Prefect server."""
+"""The whole simulation on tiny data, in one Prefect server."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from flows.simulate_steps import choose_feedback
+from flows.simulate import prepare
 from stores import places
 from usages import fleet, policy_of
 
-from optimizer.core.config import load_config
+from optimizer.core.artifacts import digest
+from optimizer.core.config import build, load_config
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import Panel
+from optimizer.decisions.services.components import policy_nodes
 from optimizer.decisions.simulation.closed_loop import SimulationResult
 from optimizer.decisions.simulation.serving import HorizontalAutoscaler
 from optimizer.decisions.simulation.settings import SimulationSettings, shown_rounds, summarise
-from optimizer.models.exceedance.rolling import ROLLING
 
 TINY = [
-    "data.n_services=6", "data.n_clusters=2", "data.days=16", "feedback.window=7d",
-    "feedback.rounds=3", "feedback.surface.rounds=5",
+    "data.n_services=6", "data.n_clusters=2", "data.days=16", "simulate.window=7d",
+    "simulate.rounds=3", "surface.cpu.model.rounds=5",
 ]  # fmt: skip
 
 
@@ -33,19 +35,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
-        yield tmp_path_factory.mktemp("feedback")
+        yield tmp_path_factory.mktemp("simulate")
 
 
 def run(home: Path, name: str, *overrides: str) -> dict[str, Any]:
-    from flows.simulate import feedback_flow
+    from flows.simulate import simulate_flow
 
     (home / name).mkdir()
-    return feedback_flow([*TINY, *places(home), *overrides], str(home / name))
+    return simulate_flow([*TINY, *places(home), *overrides], str(home / name))
 
 
 @pytest.fixture(scope="module")
 def cpu(home: Path) -> dict[str, Any]:
-    chosen = ["feedback.policies=[krr,static,cost_optimal]", "feedback.autoscaler.most=1"]
+    chosen = ["simulate.policies=[krr,static,cost_optimal]", "simulate.autoscaler.most=1"]
     return run(home, "cpu", *chosen)
 
 
@@ -54,7 +56,7 @@ def rows_of(record: dict[str, Any]) -> dict[tuple[str, bool], dict[str, Any]]:
 
 
 def test_every_policy_is_simulated_treated_and_untreated(home: Path, cpu: dict[str, Any]) -> None:
-    table = pd.read_csv(home / "cpu" / "feedback.csv")
+    table = pd.read_csv(home / "cpu" / "simulation.csv")
     counts = table.groupby(["policy", "treated"], sort=False).size()
     names = ("krr", "static", "cost_optimal")
     assert list(counts.index) == [(name, one) for name in names for one in (True, False)]
@@ -74,11 +76,11 @@ def test_what_is_requested_today_settles_at_once(cpu: dict[str, Any]) -> None:
         assert row["settles"]
 
 
-def test_feedback_writes_a_table_a_picture_and_a_run(home: Path, cpu: dict[str, Any]) -> None:
+def test_simulation_writes_a_table_a_picture_and_a_run(home: Path, cpu: dict[str, Any]) -> None:
     from mlflow import MlflowClient
 
-    assert (home / "cpu" / "plots" / "feedback.png").stat().st_size > 10_000
-    told = json.loads((home / "cpu" / "feedback.json").read_text())
+    assert (home / "cpu" / "plots" / "simulation.png").stat().st_size > 10_000
+    told = json.loads((home / "cpu" / "simulation.json").read_text())
     assert told["figures"] == cpu["figures"]
     done = MlflowClient(f"sqlite:///{home}/mlflow.db").get_run(told["run_id"])
     assert done.info.status == "FINISHED"
@@ -89,41 +91,52 @@ def test_feedback_writes_a_table_a_picture_and_a_run(home: Path, cpu: dict[str, 
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["feedback.rounds=1"], r"feedback\.rounds: got 1"),
-        (["feedback.every=soon"], r"feedback\.every: got 'soon'"),
-        (["feedback.window=1h"], r"feedback\.window: got '1h'"),
-        (["feedback.step=0"], r"feedback\.step: got 0"),
-        (["feedback.capacity=guess"], r"feedback\.capacity: got 'guess'"),
-        (["feedback.refit=never"], r"feedback\.refit: got 'never'"),
-        (["feedback.carried=2"], r"feedback\.carried: got 2"),
-        (["feedback.carried=1", "backtest.resource=memory"], r"feedback\.carried: got 1"),
-        (["feedback.autoscaler.target=2"], r"feedback\.autoscaler\.target: got 2"),
-        (["feedback.censoring.near=0"], r"feedback\.censoring\.near: got 0"),
-        (["feedback.surface.rounds=0"], r"feedback\.surface\.rounds: got 0"),
-        (["+feedback.autoscaler.nonsense=1"], r"^feedback: got .*nonsense"),
-        (["feedback.policies=[vpa,guess]"], "correct guess"),
-        (["feedback.policies=[peak_oracle]"], "correct peak_oracle"),
-        (["feedback.policies=[]"], r"feedback\.policies: got none"),
+        (["simulate.rounds=1"], r"simulate\.rounds: got 1"),
+        (["interval=soon"], r"interval: got 'soon'"),
+        (["simulate.window=1h"], r"simulate\.window: got '1h'"),
+        (["simulate.step=0"], r"simulate\.step: got 0"),
+        (["simulate.capacity=guess"], r"simulate\.capacity: got 'guess'"),
+        (["surface.cpu.refit=never"], r"surface\.cpu\.refit: got 'never'"),
+        (["simulate.carried=2"], r"simulate\.carried: got 2"),
+        (["simulate.carried=1", "simulate.resource=memory"], r"simulate\.carried: got 1"),
+        (["simulate.autoscaler.target=2"], r"simulate\.autoscaler\.target: got 2"),
+        (["simulate.censoring.near=0"], r"simulate\.censoring\.near: got 0"),
+        (["surface.cpu.model.rounds=0"], r"surface\.cpu\.model\.rounds: got 0"),
+        (
+            ["+simulate.autoscaler.nonsense=1"],
+            r"^simulate\.autoscaler\.nonsense: got an unknown key",
+        ),
+        (["simulate.policies=[vpa,guess]"], "correct guess"),
+        (["simulate.policies=[peak_oracle]"], "correct peak_oracle"),
+        (["simulate.policies=[]"], r"simulate\.policies: got none"),
+        (["simulate.resource=disk"], r"simulate\.resource: got 'disk'"),
         (["backtest.resource=disk"], r"backtest\.resource: got 'disk'"),
     ],
 )
 def test_bad_settings_are_told_before_any_data_is_read(overrides: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        choose_feedback(load_config(overrides))
+        prepare(load_config(overrides))
 
 
 def test_override_of_the_chosen_policy_counts_and_memory_has_its_own() -> None:
-    own = ["policy=vpa", "policy.margin=0.5", "feedback.policies=[krr,vpa]"]
-    _, nodes = choose_feedback(load_config(own))
+    own = ["policy/cpu=vpa", "policy.cpu.margin=0.5", "simulate.policies=[krr,vpa]"]
+    config = load_config(own)
+    nodes = policy_nodes(config, "cpu", ["krr", "vpa"], "simulate.policies")
     assert list(nodes) == ["krr", "vpa"]
     assert nodes["vpa"]["margin"] == 0.5
     assert nodes["krr"]["sweep"] == "percentile"
-    _, memory = choose_feedback(load_config([*own, "backtest.resource=memory"]))
+    memory = policy_nodes(config, "memory", ["krr", "vpa"], "simulate.policies")
     assert memory["krr"]["sweep"] == "buffer"
+    assert memory["vpa"]["margin"] == 0.15
+    for resource, built in (("cpu", nodes), ("memory", memory)):
+        _, policies = prepare(load_config([*own, f"simulate.resource={resource}"]))
+        assert {name: digest(one) for name, one in policies.items()} == {
+            name: digest(build(node, f"policy.{resource}")) for name, node in built.items()
+        }
 
 
 def test_memory_is_simulated_with_its_own_policy(home: Path) -> None:
-    chosen = ["backtest.resource=memory", "feedback.policies=[krr]", "feedback.autoscaler.most=1"]
+    chosen = ["simulate.resource=memory", "simulate.policies=[krr]", "simulate.autoscaler.most=1"]
     for row in run(home, "memory", *chosen)["figures"]:
         # The maximum of the window and 15 %: no step of a window that comes again is above.
         assert row["violation_rate"] == 0.0
@@ -151,13 +164,9 @@ def test_requests_before_the_first_round_are_those_of_its_time() -> None:
     # Six steps; resized from 10 to 20 cores in the last two. Two rounds of an hour follow the
     # first four steps, which know of 10; where demand repeats the first round follows all six.
     panel = panel_of([0.5] * 6, [10.0] * 4 + [20.0] * 2)
-    options = {"rounds": 2, "every": "1h", "window": "2h"}
-    assert SimulationSettings(repeat=False, **options).usage(panel, "cpu").capacity.tolist() == [
-        10.0
-    ]
-    assert SimulationSettings(repeat=True, **options).usage(panel, "cpu").capacity.tolist() == [
-        20.0
-    ]
+    options = {"rounds": 2, "interval": "1h", "window": "2h"}
+    assert SimulationSettings(repeat=False, **options).usage(panel).capacity.tolist() == [10.0]
+    assert SimulationSettings(repeat=True, **options).usage(panel).capacity.tolist() == [20.0]
 
 
 def test_autoscaler_and_treatment_reach_the_simulation() -> None:
@@ -217,19 +226,19 @@ def test_rounds_that_are_told() -> None:
 
 
 def test_surface_of_the_simulation_keeps_what_the_resource_learns() -> None:
-    asked: list[object] = []
-
-    class Asks:
-        def with_surface(self, surface: object) -> Asks:
-            asked.append(surface)
-            return self
-
-    settings = SimulationSettings(refit="28d", surface={"rounds": 5})
-    for resource in ("cpu", "memory"):
-        settings.fit(Asks(), resource)  # type: ignore[arg-type]
-        own, found = ROLLING[resource], asked.pop()
-        assert found.refit == "28d"  # type: ignore[attr-defined]
-        assert found.surface == {**own.surface, "rounds": 5}  # type: ignore[attr-defined]
-        assert found.recalibration == own.recalibration  # type: ignore[attr-defined]
+    chosen = {"cpu": "cost_optimal", "memory": "oom_optimal"}
+    for resource, policy in chosen.items():
+        key = f"surface.{resource}"
+        own = build(load_config().surface[resource], key)
+        changed = [f"{key}.refit=28d", f"{key}.model.rounds=5", f"simulate.policies=[{policy},vpa]"]
+        _, policies = prepare(load_config([*changed, f"simulate.resource={resource}"]))
+        found = policies[policy]._surface  # type: ignore[attr-defined]
+        assert found.refit == "28d"
+        assert found == replace(own, refit="28d", model=found.model)
+        assert digest(found.model) == digest(build({**NODES[resource], "rounds": 5}, "model"))
+        assert digest(policies["vpa"]) == digest(policy_of("vpa"))
     vpa = policy_of("vpa")
-    assert SimulationSettings().fit(vpa, "cpu") is vpa
+    assert vpa.with_surface(own) is vpa
+
+
+NODES = {resource: node["model"] for resource, node in load_config().surface.items()}
