@@ -145,9 +145,7 @@ def start_flow(
     if output_dir is None:
         Path("outputs").mkdir(exist_ok=True)
         output_dir = tempfile.mkdtemp(prefix=f"{name}-", dir="outputs")
-    output = Path(output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    return prepared, output
+    return prepared, Path(output_dir)
 
 
 def wants_traceback() -> bool:

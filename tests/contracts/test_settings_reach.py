@@ -64,8 +64,10 @@ OTHERS: dict[str, Any] = {
     "currency": "EUR",
     "device": "cpu",
     "feast": str(ROOT / "feature_repo/feature_store.production.yaml"),
+    "formats": By({None: {"vpa": {"_target_": "optimizer.delivery.patches.vpa.Vpa"}}}),
     "freq": By({None: "1h"}),
     "gap": "48h",
+    "halflife": By({"24h": "12h", "12h": "24h", "72h": "24h"}),
     "headroom": 1.1,
     "imbalance": "choice(none, smote)",
     "instance": "m6i.large",
@@ -87,10 +89,11 @@ OTHERS: dict[str, Any] = {
     "positive_weight": 3.0,
     "precision": "32-true",
     "project": "other",
+    "quantiles": [0.1, 0.5, 0.9],
     "reading": "max",
     "recalibration": {"_target_": "optimizer.models.exceedance.recalibration.Recalibration"},
     "reference": "max 14d",
-    "resource": "memory",
+    "resource": By({"cpu": "memory", "memory": "cpu"}),
     "scale_out": "^web",
     "severities.*": By({"error": "warning", "warning": "error"}),
     "sizes": "replica",
@@ -177,18 +180,19 @@ class Composition:
 
     def changed(self, values: dict[Keys, Any]) -> ExperimentConfig:
         """Return the configuration with other values, resolved anew; the composition is kept."""
-        before = []
+        places = []
         for keys, value in values.items():
-            node: Any = self.composed
+            node, plain = self.composed, self.plain
             for key in keys[:-1]:
-                node = node[key]
-            before.append((node, keys[-1], node._get_node(keys[-1])))
-            OmegaConf.set_struct(node, False)
+                node, plain = node[key], plain.get(key, {})
+            places.append((node, keys[-1], plain.get(keys[-1], node[keys[-1]])))
             node[keys[-1]] = value
-        names = self.linked | {keys[0] for keys in values}
+        names = self.linked | {keys[0] for keys in values} - {*ASIDE}
         nodes = {name: plain_of(self.composed, name) for name in names}
-        for node, key, value in before:
-            node._set_item_impl(key, value)
+        if ("runner", "kind") in values:
+            nodes["runner"] = replace(self.base.runner, kind=values["runner", "kind"])
+        for node, key, value in places:
+            node[key] = value
         return replace(self.base, **nodes)
 
     def unreached(self, under: tuple[str, ...]) -> Iterator[str]:
@@ -204,14 +208,14 @@ class Composition:
             asked += 1
             try:
                 others = TOGETHER.get(name) or {name: another(keys, value)}
-                values = {
-                    keys if key == name else tuple(key.split(".")): others[key] for key in others
-                }
+                places = {key: keys if key == name else tuple(key.split(".")) for key in others}
+                values = {places[key]: other for key, other in others.items()}
                 if self.built(self.changed(values)) == before:
                     yield f"{name}: reaches nothing"
             except (OptimizerError, LookupError) as error:
                 yield f"{name}: {error}"
         assert asked
+        assert self.built(self.changed({})) == before, "every key was set back"
 
 
 def plain_of(composed: DictConfig, name: str) -> Any:
@@ -316,10 +320,9 @@ def nodes_named(tree: ast.AST) -> dict[str, str]:
             found[one.arg] = kinds.get(one.annotation.id, "")
         elif isinstance(one, ast.Assign):
             for target in one.targets:
-                both = isinstance(target, ast.Tuple) and isinstance(one.value, ast.Tuple)
-                pairs = (
-                    zip(target.elts, one.value.elts, strict=True) if both else [(target, one.value)]
-                )  # type: ignore[attr-defined]
+                pairs: list[tuple[Any, Any]] = [(target, one.value)]
+                if isinstance(target, ast.Tuple) and isinstance(one.value, ast.Tuple):
+                    pairs = list(zip(target.elts, one.value.elts, strict=True))
                 for name, value in pairs:
                     if isinstance(name, ast.Name) and isinstance(value, ast.Attribute):
                         found[name.id] = value.attr

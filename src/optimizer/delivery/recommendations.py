@@ -33,6 +33,7 @@ def write_recommendations(
     found: RecommendationResult, patches: Patches, output: Path
 ) -> dict[str, Any]:
     """Write tables, report and patches, and return the plain record."""
+    output.mkdir(parents=True, exist_ok=True)
     now, until = found.span
     frame = found.frame.assign(known_until=now.isoformat(), valid_until=until.isoformat())
     write_tables(frame, output)

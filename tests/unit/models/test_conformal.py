@@ -235,5 +235,5 @@ def test_who_has_just_started_is_promised_nothing() -> None:
     [{"prior": 0.0}, {"halflife": "long"}, {"fleet_halflife": "0h"}, {"least_history": "x"}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"policy\.ranking\."):
+    with pytest.raises(ConfigError, match=r"^conformal\."):
         ConformalCalibrator(**wrong)  # type: ignore[arg-type]

@@ -209,12 +209,10 @@ def recommend_resource(
     kept = verdict["action"].isin(["none", "keep"]).to_numpy() & case.capacity_known
     target = np.where(kept, current, target).astype(np.float32)
     unknown = np.isin(codes, ["silent", "history_too_short"])
+    risk = case.outlook.risk(target[None], peaks=usage.resource == MEMORY)
     exceedance, lower, upper = (
         np.where(unknown, np.float32(np.nan), values[0])
-        for values in (
-            case.outlook.risk(target[None], peaks=usage.resource == MEMORY),
-            *case.outlook.bounds(),
-        )
+        for values in (risk, *case.outlook.bounds())
     )
     standing = np.where(kept, current, np.fmax(target, case.standing))
     return pd.DataFrame(

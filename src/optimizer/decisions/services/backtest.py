@@ -152,6 +152,7 @@ def write_backtest(
         "bounds": tabulate_bounds(seen.outlook, *held),
         "groups": tabulate_groups(seen),
     }
+    output.mkdir(parents=True, exist_ok=True)
     write_requests(frame_requests(found, usage, cutoffs, seen.outlook), output / "requests.parquet")
     for name, table in told.items():
         table.to_csv(output / f"{name}.csv", index=False)

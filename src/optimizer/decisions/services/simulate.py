@@ -38,6 +38,7 @@ def build_simulated(config: ExperimentConfig, parts: Decisions) -> dict[str, Pol
 
 def write_simulation(found: Simulated, output: Path) -> dict[str, Any]:
     """Write all rounds and the picture, and return the plain record."""
+    output.mkdir(parents=True, exist_ok=True)
     table = tabulate_rounds(found)
     table.to_csv(output / "simulation.csv", index=False)
     plots = output / "plots"

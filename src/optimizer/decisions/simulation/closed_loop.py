@@ -93,7 +93,7 @@ def simulate_rounds(  # noqa: PLR0913 - the knobs of one experiment
     demand : Usage
         True demand of every service; its capacity is what is requested before the first round.
     policy : Policy
-        PolicyRequests at its own setting.
+        Asked at its own setting.
     rounds : int
         How many, at least 2.
     every : str

@@ -158,7 +158,7 @@ def ask(
     Parameters
     ----------
     policy : Policy
-        PolicyRequests at its own setting.
+        Asked at its own setting.
     view : Usage
         Observed usage; a cutoff reads what lies before it.
     cutoffs : numpy.ndarray

@@ -114,7 +114,7 @@ class SimulationSettings:
         demand : Usage
             From :meth:`usage`.
         policy : Policy
-            PolicyRequests at its own setting.
+            Asked at its own setting.
         treated : bool
             Whether steps at the limit are treated before the policy sees them.
         """

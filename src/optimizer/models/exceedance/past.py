@@ -48,7 +48,7 @@ def rank_values(
     ordered : numpy.ndarray
         Ascending along the last axis, NaN last, shape ``(n_services, n)``.
     count : numpy.ndarray
-        Dataset of each row that are no NaN, shape ``(n_services,)``.
+        Samples of each row that are no NaN, shape ``(n_services,)``.
     shares : sequence of float
         In (0, 1]; 1 is the maximum.
 

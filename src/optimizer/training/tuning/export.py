@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
 
 from optimizer.core.config import CONF_DIR
-from optimizer.core.errors import ConfigError
+from optimizer.core.errors import ConfigError, first_line
 from optimizer.training.tuning.grammar import parse_value
 
 
@@ -36,7 +37,7 @@ def render_experiment(overrides: Sequence[str], comment: str) -> str:
     """Return the yaml of an experiment that stands for the overrides."""
     defaults: list[Any] = []
     based, values = [], dict[str, Any]()
-    for key, value in map(parse_value, require_writable(overrides)):
+    for key, value in map(parse_value, _refuse_deletions(overrides)):
         if key == "experiment":
             based += [value] if value is not None else []
         elif (CONF_DIR / key).is_dir():
@@ -50,13 +51,31 @@ def render_experiment(overrides: Sequence[str], comment: str) -> str:
 
 
 def require_writable(overrides: Sequence[str]) -> Sequence[str]:
-    """Return the overrides, of which a yaml can hold all but deletions.
+    """Return the overrides, if a yaml can hold them and can be written.
 
     Raises
     ------
     ConfigError
-        One deletes a key.
+        One deletes a key, or the directory of experiments takes no file.
     """
+    _refuse_deletions(overrides)
+    home = CONF_DIR / "experiment"
+    try:
+        home.mkdir(exist_ok=True)
+        with TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            "search.save",
+            seen=f"{home}, which cannot be written ({first_line(error)})",
+            allowed="a directory of yamls that takes a file",
+            fix="make it writable, or leave search.save out and use the command that is printed",
+        ) from error
+    return overrides
+
+
+def _refuse_deletions(overrides: Sequence[str]) -> Sequence[str]:
+    """Return the overrides, of which a yaml can hold all but deletions."""
     deleted = next((one for one in overrides if one.startswith("~")), None)
     if deleted is not None:
         raise ConfigError(
