@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect import Task
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
 
 from optimizer.core.config_schema import Runner
 from optimizer.core.errors import ConfigError, first_line
@@ -53,7 +54,7 @@ class Engine:
     def gather(self, task: Task[Any, Any], calls: Iterable[dict[str, Any]]) -> list[Any]:
         """Return what the task returned for each call, or the exception that ended it."""
         assert self.runner is not None  # noqa: S101 - a launcher that fans out has an engine
-        futures = [self.runner.submit(task, parameters=call) for call in calls]
+        futures = [self.runner.submit(task, parameters=unquoted(call)) for call in calls]
         return [_outcome(future) for future in futures]
 
     @property
@@ -75,6 +76,11 @@ class Engine:
         self, function: Callable[..., Any], *columns: Iterable[Any]
     ) -> Iterable[Any]:
         return list(self.client.gather(self.client.map(function, *columns, pure=False)))
+
+
+def unquoted(call: dict[str, Any]) -> dict[str, Any]:
+    """Return a call with its values as they are: workers of Dask would be given the quotes."""
+    return {key: one.unquote() if isinstance(one, quote) else one for key, one in call.items()}
 
 
 def _outcome(future: Any) -> Any:
