@@ -244,7 +244,7 @@ def test_trials_that_take_too_long_fail_and_too_many_end_the_search(home: Path) 
     ]  # fmt: skip
     done = sweep(home, "late", *words)
     assert done.returncode == 1, done.stderr
-    assert "given up after 2 failed trials" in done.stdout
+    assert "given up after 2 failed trials" in done.stdout, done.stderr
     assert done.stdout.count("longer than 100ms") == 2
     told = json.loads((home / "late" / "study.json").read_text())
     assert told["trials"] == {"complete": 0, "pruned": 0, "failed": 2}

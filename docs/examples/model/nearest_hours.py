@@ -9,7 +9,8 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.state import Stateful
 from optimizer.models.base import Runtime, TrainingLog
 from optimizer.models.imbalance.base import ImbalanceStrategy
-from optimizer.targets.dataset import Dataset, EventTask
+from optimizer.targets.dataset import Dataset
+from optimizer.targets.task import EventTask
 
 
 class NearestHours(Stateful):
