@@ -76,7 +76,7 @@ def test_bounds_are_those_of_replay_simulation_recommendation_and_surfaces(
         assert len({digest(bounds) for bounds in held}) == 1
     for surface in build_components(config).surfaces.values():
         assert getattr(surface.bounds, field) == given
-        assert getattr(surface.unfitted(), field, given) == given
+        assert getattr(surface.unfitted().bounds, field) == given
 
 
 def test_interval_is_that_of_target_replay_simulation_surfaces_and_policies() -> None:
