@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from optimizer.core.artifacts import shipped
@@ -107,8 +108,11 @@ def explained(overrides: Sequence[str]) -> Iterator[None]:
 
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if isinstance(error, OptimizerError):
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain(error, list(overrides)) from error
+    except ValueError as error:  # Hydra raises some; others are no fault of an override
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if str(frame.f_globals["__name__"]).partition(".")[0] != "hydra":
             raise
         raise _explain(error, list(overrides)) from error
 

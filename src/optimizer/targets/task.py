@@ -1,4 +1,4 @@
-"""TODO."""
+"""What a model is asked to predict: an event within a horizon, or quantiles at horizons."""
 
 from __future__ import annotations
 

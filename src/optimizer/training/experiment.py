@@ -160,11 +160,13 @@ def refuse_row_model(config: ExperimentConfig) -> None:
         key = override.split("=")[0].lstrip("+~")
         if key == "model" or key.startswith("model."):
             own = f"surface.{config.target['resource']}.model"
+            choice = f"model/exceedance@{own}=<choice>"
             raise ConfigError(
                 key,
                 seen=f"a setting that target={config.choices['target']} does not read",
-                allowed=f"{own}.*, and model/exceedance@{own}=<choice>",
-                fix=f"write {key.replace('model', own, 1)}, or choose another target",
+                allowed=f"{own}.*, and {choice}",
+                fix=f"write {key.replace('model', own, 1) if '.' in key else choice}, or choose "
+                "another target",
             )
 
 

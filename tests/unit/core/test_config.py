@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.core.config import CONF_DIR, build, load_config
+from optimizer.core.config import CONF_DIR, build, explained, load_config
 from optimizer.core.errors import ConfigError
 from optimizer.models.boosting.lightgbm import LightGBM
 from optimizer.training.experiment import build_components, build_runtime
@@ -216,3 +216,8 @@ def test_load_config_inside_a_running_hydra_leaves_it_running() -> None:
         running = GlobalHydra.instance().hydra
         load_config(["seed=1"])
         assert GlobalHydra.instance().hydra is running
+
+
+def test_an_error_of_the_work_is_not_told_as_one_of_the_configuration() -> None:
+    with pytest.raises(ValueError, match="of the work"), explained(["model=lstm"]):
+        raise ValueError("of the work")

@@ -68,22 +68,22 @@ def usage() -> Usage:
 
 @pytest.fixture(scope="module")
 def requests(usage: Usage) -> np.ndarray:
-    return CostOptimal(surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    return CostOptimal().with_surface(ROLLING).request(usage, CUTOFFS, LAMBDAS)
 
 
 @pytest.fixture(scope="module")
 def promised(usage: Usage) -> np.ndarray:
-    return Quantile(surface=ROLLING).request(usage, CUTOFFS, PROMISES)
+    return Quantile().with_surface(ROLLING).request(usage, CUTOFFS, PROMISES)
 
 
 @pytest.fixture(scope="module")
 def budgeted(usage: Usage) -> np.ndarray:
-    return BudgetOptimal(surface=ROLLING).request(usage, CUTOFFS, PROMISES)
+    return BudgetOptimal().with_surface(ROLLING).request(usage, CUTOFFS, PROMISES)
 
 
 @pytest.fixture(scope="module")
 def guarded(usage: Usage) -> np.ndarray:
-    return OomOptimal(surface=PEAKS).request(usage, CUTOFFS, LAMBDAS)
+    return OomOptimal().with_surface(PEAKS).request(usage, CUTOFFS, LAMBDAS)
 
 
 def random_surface(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +126,7 @@ def test_a_price_of_unmet_demand_weighs_it_against_what_is_requested() -> None:
         def forecast(self, usage: Usage, cutoffs: np.ndarray) -> Forecast:
             return Forecast(cutoffs, 0, 6, levels, exceedance)
 
-    policy = CostOptimal(unmet_price=40.0, surface=Given())
+    policy = CostOptimal(unmet_price=40.0).with_surface(Given())
     found = policy.request(fleet(4, 3), np.array([30, 36, 42]), (policy.setting,))[0]
     cost = levels + 40.0 * expected_shortfall(levels, exceedance)
     best = np.argmin(cost, axis=-1)[..., None]
@@ -153,7 +153,7 @@ def test_the_cheapest_request_weighs_a_kill_by_hand() -> None:
 
     # the cap is 1.05 * 80 = 84: cost 0, 0.238, 0.476 and 1; with λ = 0.3 and risk 0.3, 0.358,
     # 0.491, 1; with λ = 0.5 risk 0.5, 0.438, 0.501; λ = 1 gives 0.638 and 0.526; λ = 20 1.0
-    found = OomOptimal(surface=Given()).request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
+    found = OomOptimal().with_surface(Given()).request(usage, np.array([48]), (0.3, 0.5, 1.0, 20.0))
     np.testing.assert_allclose(found[:, 0, 0], [0.01, 20.0, 40.0, 84.0])
 
 
@@ -204,7 +204,7 @@ def test_no_request_reads_its_future(
         (BudgetOptimal, ROLLING, PROMISES, budgeted),
         (OomOptimal, PEAKS, LAMBDAS, guarded),
     ):
-        other = kind(surface=surface).request(changed, CUTOFFS, knobs)
+        other = kind().with_surface(surface).request(changed, CUTOFFS, knobs)
         np.testing.assert_array_equal(one[:, : index + 1], other[:, : index + 1])
         if index < LAST:  # the change does reach the requests that may know of it
             assert not np.array_equal(one[:, index + 1 :], other[:, index + 1 :], equal_nan=True)
@@ -212,14 +212,14 @@ def test_no_request_reads_its_future(
 
 def test_a_seed_repeats_the_requests(usage: Usage, requests: np.ndarray) -> None:
     other = replace(ROLLING, seed=1)
-    different = CostOptimal(surface=other).request(usage, CUTOFFS, LAMBDAS)
-    again = CostOptimal(surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+    different = CostOptimal().with_surface(other).request(usage, CUTOFFS, LAMBDAS)
+    again = CostOptimal().with_surface(ROLLING).request(usage, CUTOFFS, LAMBDAS)
     np.testing.assert_array_equal(requests, again)
     assert not np.array_equal(requests, different, equal_nan=True)
 
 
 def test_usage_that_is_changed_in_place_is_noticed(usage: Usage, requests: np.ndarray) -> None:
-    policy = CostOptimal(surface=ROLLING)
+    policy = CostOptimal().with_surface(ROLLING)
     own = replace(usage, values=usage.values.copy())
     policy.request(own, CUTOFFS, LAMBDAS)
     own.values[:, : CUTOFFS[0]] *= 1.5
@@ -268,19 +268,19 @@ def test_the_boldest_that_kept_the_promise_by_hand() -> None:
 
 def test_a_margin_multiplies_what_is_promised(usage: Usage) -> None:
     plain, wide = (
-        Quantile(margin=margin, surface=ROLLING).request(usage, CUTOFFS[:4], (0.02,))
+        Quantile(margin=margin).with_surface(ROLLING).request(usage, CUTOFFS[:4], (0.02,))
         for margin in (1.0, 1.5)
     )
     np.testing.assert_allclose(wide, 1.5 * plain, rtol=1e-6)
 
 
 def test_each_w_is_a_sweep_of_its_own(usage: Usage, requests: np.ndarray) -> None:
-    policy = CostOptimal(surface=ROLLING)
+    policy = CostOptimal().with_surface(ROLLING)
     assert list(policy.sweeps) == ["w=0.2", "w=1"]
     own, steps = (one.request(usage, CUTOFFS, LAMBDAS) for one in policy.sweeps.values())
     np.testing.assert_array_equal(own, requests)
     np.testing.assert_array_equal(
-        steps, CostOptimal(w=1.0, surface=ROLLING).request(usage, CUTOFFS, LAMBDAS)
+        steps, CostOptimal(w=1.0).with_surface(ROLLING).request(usage, CUTOFFS, LAMBDAS)
     )
     assert not np.array_equal(own, steps, equal_nan=True)
 

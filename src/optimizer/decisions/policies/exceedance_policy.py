@@ -16,7 +16,7 @@ from optimizer.models.exceedance.rolling import RollingSurface
 
 
 class ExceedancePolicy(BasePolicy):
-    """A policy whose requests come from an exceedance surface.
+    """A policy whose requests come from an exceedance surface: see :meth:`with_surface`.
 
     Parameters
     ----------
@@ -26,17 +26,13 @@ class ExceedancePolicy(BasePolicy):
         The configured one.
     frontier : sequence of float
         Values that span its frontier.
-    surface : Surface, optional
-        The surface to ask; one with default settings, refitted in the replay, if absent.
     """
 
     learns: ClassVar[bool] = True
 
-    def __init__(
-        self, knob: str, value: float, frontier: Sequence[float], surface: Surface | None
-    ) -> None:
+    def __init__(self, knob: str, value: float, frontier: Sequence[float]) -> None:
         super().__init__(knob, value, frontier, None)
-        self._surface: Surface = surface or RollingSurface()
+        self._surface: Surface = RollingSurface()
 
     def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff."""

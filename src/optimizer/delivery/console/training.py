@@ -37,6 +37,8 @@ def show_rows(config: ExperimentConfig, task: Task, record: dict[str, Any], outp
     figures = {model["name"]: model, **record["baselines"]}
     if "against_defaults" in record:
         figures["the defaults"] = record["against_defaults"]["figures"]
+    for note in record["notes"]:
+        echo(note)
     rows = record["rows"]["test"]
     for title, head, body in table_rows(task, figures):
         show_table(title, head, body)

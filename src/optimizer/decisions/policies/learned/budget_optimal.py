@@ -14,7 +14,6 @@ from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.learned.cost_optimal import SWEEP, choose_levels
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.selection import PROMISES, keep_promises
-from optimizer.models.exceedance.forecast import Surface
 
 PRICES = np.geomspace(SWEEP[-1], SWEEP[0], 81)
 """Values of λ to choose from, the safest first."""
@@ -34,8 +33,6 @@ class BudgetOptimal(ExceedancePolicy):
         See :class:`~optimizer.decisions.policies.learned.cost_optimal.CostOptimal`.
     memory : str
         How long outcomes count.
-    surface : Surface, optional
-        The surface and its schedule; its calibration period gives the first outcomes.
     sweep : sequence of float
         Budgets that span the frontier.
 
@@ -50,12 +47,11 @@ class BudgetOptimal(ExceedancePolicy):
         budget: float = 0.01,
         w: float = 0.2,
         memory: str = "7d",
-        surface: Surface | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
         require_between("policy.budget", budget, 0.0, 1.0, fix=0.01, open_low=True, open_high=True)
         require_between("policy.w", w, 0.0, 1.0, fix=0.2)
-        super().__init__("budget", budget, sweep, surface)
+        super().__init__("budget", budget, sweep)
         self._w = w
         self._memory = parse_duration(memory, "policy.memory")
 

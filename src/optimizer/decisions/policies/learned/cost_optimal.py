@@ -14,7 +14,6 @@ from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.heuristic.historical_cost import SHORTFALL
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.forecast import Surface
 from optimizer.models.exceedance.surface import expected_shortfall
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.02, 2000.0, 36).round(4))
@@ -40,8 +39,6 @@ class CostOptimal(ExceedancePolicy):
     w : float
         Share of the risk that counts violated steps, in [0, 1]; the rest counts unmet
         demand.
-    surface : Surface, optional
-        The surface and its schedule.
     sweep : sequence of float
         Values of λ that span the frontier.
     ws : sequence of float
@@ -60,7 +57,6 @@ class CostOptimal(ExceedancePolicy):
         self,
         lambda_: float = 5.0,
         w: float = 0.2,
-        surface: Surface | None = None,
         sweep: Sequence[float] = SWEEP,
         ws: Sequence[float] = WS,
         unmet_price: float | None = None,
@@ -71,7 +67,7 @@ class CostOptimal(ExceedancePolicy):
             lambda_, w = unmet_price / SHORTFALL, 0.0
         for value in (w, *ws):
             require_between("policy.w", value, 0.0, 1.0, fix=0.2)
-        super().__init__("lambda_", lambda_, sweep, surface)
+        super().__init__("lambda_", lambda_, sweep)
         self._w = w
         self._ws = (w, *sorted({*ws} - {w}))
 

@@ -11,7 +11,6 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.forecast import Surface
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.05, 5000.0, 36).round(4))
 """Values of λ from a request near the usual peak to one near its highest."""
@@ -28,8 +27,6 @@ class OomOptimal(ExceedancePolicy):
     lambda_ : float
         What a kill costs, in intervals of the whole capacity, > 0; a higher one never lowers a
         request. On Bitbrains 100 leaves a kill in four to five service-weeks.
-    surface : Surface, optional
-        A surface that has learned peaks, as that of memory by default has.
     sweep : sequence of float
         Values of λ that span the frontier.
 
@@ -42,11 +39,10 @@ class OomOptimal(ExceedancePolicy):
     def __init__(
         self,
         lambda_: float = 100.0,
-        surface: Surface | None = None,
         sweep: Sequence[float] = SWEEP,
     ) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=100.0, open_low=True)
-        super().__init__("lambda_", lambda_, sweep, surface)
+        super().__init__("lambda_", lambda_, sweep)
 
     def _requests(
         self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]

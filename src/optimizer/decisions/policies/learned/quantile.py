@@ -13,7 +13,6 @@ from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.conformal.selection import PROMISES
-from optimizer.models.exceedance.forecast import Surface
 
 
 class Quantile(ExceedancePolicy):
@@ -28,8 +27,6 @@ class Quantile(ExceedancePolicy):
         Promised share of steps above the request, in (0, 1).
     margin : float
         Factor on the level, at least 1: above 1 fewer steps exceed the request than promised.
-    surface : Surface, optional
-        The surface and its schedule.
     calibrator : ConformalCalibrator, optional
         How past outcomes are weighed.
     sweep : sequence of float
@@ -45,7 +42,6 @@ class Quantile(ExceedancePolicy):
         self,
         exceedance: float = 0.01,
         margin: float = 1.0,
-        surface: Surface | None = None,
         calibrator: ConformalCalibrator | None = None,
         sweep: Sequence[float] = PROMISES,
     ) -> None:
@@ -53,7 +49,7 @@ class Quantile(ExceedancePolicy):
             "policy.exceedance", exceedance, 0.0, 1.0, fix=0.01, open_low=True, open_high=True
         )
         require_between("policy.margin", margin, 1.0, fix=1.0)
-        super().__init__("exceedance", exceedance, sweep, surface)
+        super().__init__("exceedance", exceedance, sweep)
         self._margin = np.float32(margin)
         self._calibrator = calibrator or ConformalCalibrator()
 
