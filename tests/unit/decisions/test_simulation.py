@@ -403,7 +403,7 @@ def test_cost_optimal_settles_by_round_ten() -> None:
     )  # fmt: skip
     demand = waves(20)
     found = simulate_rounds(
-        demand, CostOptimal(5.0, 0.2, rolling), rounds=10, every="12h", window="7d",
+        demand, CostOptimal(5.0, 0.2).with_surface(rolling), rounds=10, every="12h", window="7d",
         repeat=True, censoring=Censoring(), step=0.5,
     )  # fmt: skip
     assert abs(found.rounds["change"].iloc[-1]) < 0.01

@@ -153,7 +153,7 @@ def test_policies_take_it_in_place_of_a_rolling_surface(
     usage: Usage, trained: TrainedSurface
 ) -> None:
     cutoffs = STOP + HELD * np.arange(3)
-    asked = CostOptimal(5.0, 0.2, trained).request(usage, cutoffs, (1.0, 50.0))
+    asked = CostOptimal(5.0, 0.2).with_surface(trained).request(usage, cutoffs, (1.0, 50.0))
     assert asked.shape == (2, 3, 8)
     assert (asked[1, :, 0] >= asked[0, :, 0]).all()
     assert np.isnan(asked[:, :, 2]).all()
