@@ -52,19 +52,12 @@ def backtest_flow(
 ) -> dict[str, Any]:
     """Replay policies and compare them at equal violation rates.
 
-    Parameters
-    ----------
-    overrides : list of str, optional
-        Hydra overrides, for example ``["backtest.resource=memory"]``.
-    output_dir : str, optional
-        Where tables, plots and ``backtest.json`` go; a directory under ``outputs/`` if absent.
-    prepared : Prepared, optional
-        What the overrides compose to, if the caller has built it already.
+    Returns what ``backtest.json`` holds.
 
-    Returns
-    -------
-    dict
-        What ``backtest.json`` holds.
+    - ``overrides``: Hydra overrides, for example ``["backtest.resource=memory"]``.
+    - ``output_dir``: where tables, plots and ``backtest.json`` go; a directory under ``outputs/``
+      if absent.
+    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "backtest")

@@ -37,10 +37,7 @@ PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 def command(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
     """Return the entry point of a command: Hydra around a job, every error one message.
 
-    Parameters
-    ----------
-    job : callable
-        Is given what Hydra has composed; its module names the command.
+    ``job``: Is given what Hydra has composed; its module names the command.
     """
 
     def main() -> None:
@@ -66,14 +63,8 @@ def flow_command(
 ) -> Callable[[], None]:
     """Return the entry point of a command that runs one flow on what Hydra has composed.
 
-    Parameters
-    ----------
-    name : str
-        Name of the command.
-    build_parts : callable
-        Builds and checks the components, before a server is started.
-    flow : callable
-        Takes ``overrides``, ``output_dir`` and ``prepared``.
+    ``build_parts``: builds and checks the components, before a server is started. ``flow``: takes
+    ``overrides``, ``output_dir`` and ``prepared``.
     """
 
     def job(composed: DictConfig) -> Any:
@@ -102,15 +93,7 @@ def output_directory() -> Path:
 
 
 class Prepared(Generic[P]):
-    """A configuration with its components, built once: by the command, or else by the flow.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Resolved.
-    parts : object
-        Built from it.
-    """
+    """A configuration with its components, built once: by the command, or else by the flow."""
 
     def __init__(self, config: ExperimentConfig, parts: P) -> None:
         self.config, self.parts = config, parts
@@ -125,18 +108,9 @@ def start_flow(
 ) -> tuple[Prepared[P], Path]:
     """Return what a flow works with and the directory of its files.
 
-    Parameters
-    ----------
-    prepared : Prepared, optional
-        From the command that started the flow.
-    build_parts : callable
-        Builds the components where there is no command.
-    overrides : list of str, optional
-        What to compose then.
-    output_dir : str, optional
-        Where files go; a directory under ``outputs/`` if absent.
-    name : str
-        Name of the flow, for that directory.
+    ``prepared``: From the command that started the flow. ``build_parts``: builds the components
+    where there is no command. ``overrides``: what to compose then. ``output_dir``: where files go;
+    a directory under ``outputs/`` if absent.
     """
     quiet_loggers()
     if prepared is None:

@@ -24,16 +24,8 @@ CONNECT_SECONDS = 10
 class Engine:
     """Where tasks run.
 
-    Parameters
-    ----------
-    runner : TaskRunner, optional
-        Prefect's; None runs each call where it stands.
-    workers : int
-        Tasks at a time.
-    scheduler : str, optional
-        Address of the Dask scheduler.
-    client : object, optional
-        Client of the same scheduler.
+    ``runner``: Prefect's; None runs each call where it stands. ``scheduler``: address of the Dask
+    scheduler. ``client``: client of the same scheduler.
     """
 
     runner: TaskRunner[Any] | None = None
@@ -96,10 +88,7 @@ def _outcome(future: Any) -> Any:
 def open_engine(settings: Runner) -> Iterator[Engine]:
     """Yield the engine of the configuration.
 
-    Raises
-    ------
-    ConfigError
-        An unknown kind, or a scheduler that does not answer.
+    Raises ConfigError: an unknown kind, or a scheduler that does not answer.
     """
     if settings.kind not in KINDS:
         raise ConfigError(
@@ -141,10 +130,7 @@ def _local_cluster(workers: int) -> Iterator[str]:
 def _connect(address: str) -> Any:
     """Return a client of a scheduler.
 
-    Raises
-    ------
-    ConfigError
-        It does not answer, or has no worker.
+    Raises ConfigError: it does not answer, or has no worker.
     """
     from distributed import Client
 

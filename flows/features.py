@@ -41,19 +41,11 @@ def features_flow(
 ) -> dict[str, Any]:
     """Store the features of the telemetry, put the newest online and measure their age.
 
-    Parameters
-    ----------
-    overrides : list of str, optional
-        Hydra overrides, for example ``["data=table", "data.path=fleet.parquet"]``.
-    output_dir : str, optional
-        Not written to: what this flow leaves is the store.
-    prepared : Prepared, optional
-        What the overrides compose to, if the caller has built it already.
+    Returns the project, its version, the range that it covers and the freshness figures.
 
-    Returns
-    -------
-    dict
-        The project, its version, the range that it covers and the freshness figures.
+    - ``overrides``: Hydra overrides, for example ``["data=table", "data.path=fleet.parquet"]``.
+    - ``output_dir``: not written to: what this flow leaves is the store.
+    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     ready, _ = start_flow(prepared, build_components, overrides, output_dir or ".", "features")
     config, parts = ready.config, ready.parts

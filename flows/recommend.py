@@ -59,20 +59,12 @@ def recommend_flow(
 ) -> dict[str, Any]:
     """Recommend requests, price them, and write tables, a report and patches.
 
-    Parameters
-    ----------
-    overrides : list of str, optional
-        Hydra overrides, for example ``["prices=aws", "policy.cpu.lambda_=10"]``.
-    output_dir : str, optional
-        Where ``recommendations.csv``, ``.json`` and ``.parquet``, ``report.html`` and
-        ``patches/`` go; a directory under ``outputs/`` if absent.
-    prepared : Prepared, optional
-        What the overrides compose to, if the caller has built it already.
+    Returns what ``recommend.json`` holds.
 
-    Returns
-    -------
-    dict
-        What ``recommend.json`` holds.
+    - ``overrides``: Hydra overrides, for example ``["prices=aws", "policy.cpu.lambda_=10"]``.
+    - ``output_dir``: where ``recommendations.csv``, ``.json`` and ``.parquet``, ``report.html`` and
+      ``patches/`` go; a directory under ``outputs/`` if absent.
+    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "recommend")

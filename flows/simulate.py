@@ -50,20 +50,12 @@ def simulate_flow(
 ) -> dict[str, Any]:
     """Simulate rounds of requests, with usage at limits treated for censoring and without.
 
-    Parameters
-    ----------
-    overrides : list of str, optional
-        Hydra overrides, for example ``["simulate.resource=memory"]``.
-    output_dir : str, optional
-        Where ``simulation.csv``, ``simulation.json`` and ``plots/`` go; a directory under
-        ``outputs/`` if absent.
-    prepared : Prepared, optional
-        What the overrides compose to, if the caller has built it already.
+    Returns what ``simulation.json`` holds.
 
-    Returns
-    -------
-    dict
-        What ``simulation.json`` holds.
+    - ``overrides``: Hydra overrides, for example ``["simulate.resource=memory"]``.
+    - ``output_dir``: where ``simulation.csv``, ``simulation.json`` and ``plots/`` go; a directory
+      under ``outputs/`` if absent.
+    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "simulate")

@@ -72,14 +72,7 @@ def run_grid(
 ) -> list[dict[str, Any]]:
     """Train every combination and return the records, the best of each target first.
 
-    Parameters
-    ----------
-    jobs : sequence of sequence of str
-        Overrides of each job.
-    launcher : hydra.plugins.launcher.Launcher
-        Starts the jobs.
-    hydra_config : omegaconf.DictConfig
-        Gives the directory of the sweep.
+    ``jobs``: overrides of each job.
     """
     quiet_loggers()
     configs = [check_job(list(job)) for job in jobs]
@@ -127,17 +120,7 @@ def run_grid(
 
 
 def run_study(arguments: list[str], launcher: Any, hydra_config: DictConfig) -> dict[str, Any]:
-    """Run or continue the study that the command line describes and return its record.
-
-    Parameters
-    ----------
-    arguments : list of str
-        Overrides; sweeps among them are part of the space.
-    launcher : hydra.plugins.launcher.Launcher
-        Starts the trials.
-    hydra_config : omegaconf.DictConfig
-        Gives the directory of the sweep.
-    """
+    """Run or continue the study that the command line describes and return its record."""
     quiet_loggers()
     fixed = [one for one in arguments if not is_sweep(one)]
     config = load_config(fixed)

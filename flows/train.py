@@ -50,22 +50,13 @@ def train_flow(
 ) -> dict[str, Any]:
     """Train, evaluate, track and register one model.
 
-    Parameters
-    ----------
-    overrides : list of str, optional
-        Hydra overrides, for example ``["model=lstm", "imbalance=focal"]``.
-    output_dir : str, optional
-        Where ``metrics.json``, ``predictions.parquet`` and ``plots/`` go; a directory under
-        ``outputs/`` if absent.
-    reference : list of str, optional
-        Overrides of another model to compare with on the same test rows.
-    prepared : Prepared, optional
-        What the overrides compose to, if the caller has built it already.
+    Returns what ``metrics.json`` holds.
 
-    Returns
-    -------
-    dict
-        What ``metrics.json`` holds.
+    - ``overrides``: Hydra overrides, for example ``["model=lstm", "imbalance=focal"]``.
+    - ``output_dir``: where ``metrics.json``, ``predictions.parquet`` and ``plots/`` go; a directory
+      under ``outputs/`` if absent.
+    - ``reference``: overrides of another model to compare with on the same test rows.
+    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     other = None if reference is None else load_config(reference)

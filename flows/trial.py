@@ -20,10 +20,7 @@ from optimizer.training.tuning.study import KEYS, RUN, attach, fail, load_study,
 def run_trial(config: ExperimentConfig) -> dict[str, Any]:
     """Run a trial within its time and tell the study how it ended.
 
-    Returns
-    -------
-    dict
-        ``number``, ``state`` (complete, pruned or failed), ``values`` and ``reason``.
+    Returns ``number``, ``state`` (complete, pruned or failed), ``values`` and ``reason``.
     """
     search: Search = build(config.search, "search")
     study, number = load_study(search, str(config.trial.study)), int(config.trial.number or 0)

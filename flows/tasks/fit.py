@@ -54,11 +54,8 @@ def train_fold(
 ) -> tuple[Any, dict[str, float]]:
     """Fit and compare all that a fold takes; models of rows are fitted side by side.
 
-    Returns
-    -------
-    tuple
-        The result of the fold, and the seconds that fitting and evaluating took; a surface is
-        fitted and evaluated at once.
+    Returns the result of the fold, and the seconds that fitting and evaluating took; a surface is
+    fitted and evaluated at once.
     """
     began = time.perf_counter()
     if isinstance(training, SurfaceTraining):

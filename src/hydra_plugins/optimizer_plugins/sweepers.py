@@ -20,10 +20,7 @@ OURS = "train"
 class _Sweeper(Sweeper):
     """Keeps what Hydra hands over, and the launcher of its choice.
 
-    Parameters
-    ----------
-    run : str
-        Dotted name of the function that runs the sweep.
+    ``run``: dotted name of the function that runs the sweep.
     """
 
     def __init__(self, run: str) -> None:

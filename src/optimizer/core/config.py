@@ -43,20 +43,9 @@ _ALONE = Lock()  # Hydra keeps what it composes from in one place for all thread
 def load_config(overrides: Sequence[str] | None = None) -> ExperimentConfig:
     """Compose, resolve and check a configuration.
 
-    Parameters
-    ----------
-    overrides : sequence of str, optional
-        Hydra overrides such as ``["model=lstm", "target.horizon=6h"]``.
-
-    Returns
-    -------
-    ExperimentConfig
-        Resolved; an unknown key anywhere has raised.
-
-    Raises
-    ------
-    ConfigError
-        An unknown choice or key, a missing value, or a value of the wrong type.
+    The configuration is resolved; an unknown key anywhere has raised. ``overrides``: Hydra overrides such as
+    ``["model=lstm", "target.horizon=6h"]``. Raises ConfigError: an unknown choice or key, a missing
+    value, or a value of the wrong type.
     """
     given = list(overrides or [])
     refuse_renamed(given)
@@ -70,19 +59,8 @@ def check_composed(
 ) -> ExperimentConfig:
     """Resolve what Hydra has composed and check every key of it.
 
-    Parameters
-    ----------
-    composed : omegaconf.DictConfig
-        The whole configuration; Hydra's own node may be in it.
-    choices : mapping
-        Which yaml each group was taken from, as Hydra tells it.
-    overrides : sequence of str
-        As the user gave them.
-
-    Raises
-    ------
-    ConfigError
-        See :func:`load_config`.
+    ``choices``: which yaml each group was taken from, as Hydra tells it. Raises ConfigError: see
+    :func:`load_config`.
     """
     from omegaconf import OmegaConf
 
@@ -139,11 +117,8 @@ def _hydra() -> Iterator[Any]:
 def check_conf() -> None:
     """Raise unless our yamls are there, and no extension gives one of them a second time.
 
-    Raises
-    ------
-    ConfigError
-        The directory of yamls is missing, or see
-        :func:`~optimizer.core.extensions.check_extensions`.
+    Raises ConfigError: the directory of yamls is missing, or see
+    :func:`~optimizer.core.extensions.check_extensions`.
     """
     if not (CONF_DIR / "config.yaml").is_file():
         raise ConfigError(
@@ -168,14 +143,7 @@ def list_choices(group: str) -> tuple[str, ...]:
 def load_presets(group: str, names: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Return the values that choices' own yamls give, by name, resolved beside other overrides.
 
-    Parameters
-    ----------
-    group : str
-        Such as ``policy/cpu``.
-    names : sequence of str
-        Choices of the group.
-    overrides : sequence of str
-        Give what the yamls refer to.
+    ``group``: such as ``policy/cpu``.
     """
     wanted = [f"+{group}@presets.{name}={name}" for name in names]
     presets: dict[str, Any] = compose_plain(*overrides, *wanted)["presets"]
@@ -202,19 +170,9 @@ def compose_plain(*overrides: str) -> dict[str, Any]:
 def build(node: dict[str, Any], key: str, protocol: type[Any] | None = None) -> Any:
     """Instantiate the component of a node.
 
-    Parameters
-    ----------
-    node : dict
-        ``_target_`` and arguments.
-    key : str
-        Its place in the configuration, for messages.
-    protocol : type, optional
-        What the component must be: a class, or a protocol that can be checked at run time.
-
-    Raises
-    ------
-    ConfigError
-        The constructor refused an argument, or the component lacks a method.
+    ``node``: ``_target_`` and arguments. ``key``: its place in the configuration, for messages.
+    ``protocol``: what the component must be: a class, or a protocol that can be checked at run
+    time. Raises ConfigError: the constructor refused an argument, or the component lacks a method.
     """
     component = _instantiate(node, key)
     if protocol is not None:
@@ -225,10 +183,7 @@ def build(node: dict[str, Any], key: str, protocol: type[Any] | None = None) -> 
 def require_methods(component: object, protocol: type[Any], key: str) -> None:
     """Raise unless a component is what its place in the configuration needs.
 
-    Raises
-    ------
-    ConfigError
-        It names the class and what it lacks.
+    Raises ConfigError: it names the class and what it lacks.
     """
     if isinstance(component, protocol):
         return

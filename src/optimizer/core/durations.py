@@ -13,17 +13,8 @@ from optimizer.core.errors import ConfigError
 def parse_duration(text: str, key: str) -> pd.Timedelta:
     """Return a positive duration.
 
-    Parameters
-    ----------
-    text : str
-        A pandas duration such as ``"1h"``, ``"5min"`` or ``"7d"``.
-    key : str
-        The configuration key it came from, for the message.
-
-    Raises
-    ------
-    ConfigError
-        The text is no duration, or not positive.
+    ``text``: a pandas duration such as ``"1h"``, ``"5min"`` or ``"7d"``. Raises ConfigError: the
+    text is no duration, or not positive.
     """
     try:
         value = _parse(text)

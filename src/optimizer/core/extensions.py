@@ -25,16 +25,8 @@ def extension_dirs() -> tuple[Path, ...]:
 def check_extensions(shipped: Path) -> None:
     """Make the extensions' modules importable, and raise if their yamls cannot be told apart.
 
-    Parameters
-    ----------
-    shipped : pathlib.Path
-        The directory of our own yamls.
-
-    Raises
-    ------
-    ConfigError
-        A directory or its ``conf/`` is missing, or a yaml of one name is there twice: which of
-        the two counts would depend on the order of directories.
+    Raises ConfigError: a directory or its ``conf/`` is missing, or a yaml of one name is there
+    twice: which of the two counts would depend on the order of directories.
     """
     homes = (
         {path.relative_to(shipped): path for path in _yamls(shipped)} if extension_dirs() else {}

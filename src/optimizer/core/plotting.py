@@ -44,13 +44,6 @@ def new_figure(
 
     Neither a window nor pyplot's global state is involved, so that plots can be drawn in any
     thread.
-
-    Parameters
-    ----------
-    rows : int
-        Number of axes.
-    width, height : float
-        Size of the figure in inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -44,10 +44,7 @@ def new_name(key: str) -> str | None:
 def refuse_renamed(overrides: Iterable[str]) -> None:
     """Raise if an override has a key that an earlier version had.
 
-    Raises
-    ------
-    ConfigError
-        It names the new key.
+    Raises ConfigError: it names the new key.
     """
     for given in overrides:
         override = given.lstrip("+~")

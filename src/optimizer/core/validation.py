@@ -20,23 +20,8 @@ def require_between(
 ) -> None:
     """Raise unless the value lies in the range.
 
-    Parameters
-    ----------
-    key : str
-        Configuration key, for example ``"model.learning_rate"``.
-    value : float
-        The value given.
-    low, high : float
-        Ends of the range.
-    fix : float
-        A value that works, for the message.
-    open_low, open_high : bool
-        Exclude that end of the range.
-
-    Raises
-    ------
-    ConfigError
-        The value is not a number in the range.
+    ``key``: configuration key, for example ``"model.learning_rate"``. Raises ConfigError: the value
+    is not a number in the range.
     """
     known = isinstance(value, int | float) and not isinstance(value, bool)
     above = known and (value > low if open_low else value >= low)

@@ -17,6 +17,8 @@ from optimizer.demand.usage import Usage
 class RequestBounds:
     """The least and the largest request, the same for every policy and for what surfaces are asked.
 
+    Raises ConfigError: a value is out of its range.
+
     Parameters
     ----------
     floor : float
@@ -24,11 +26,6 @@ class RequestBounds:
     headroom : float
         Largest request as a multiple of the capacity, >= 1; higher usage seen before a cutoff
         raises it.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
     """
 
     floor: float = 0.01
@@ -42,17 +39,8 @@ class RequestBounds:
     def caps(self, usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
         """Return the largest request: ``headroom * capacity``, or the highest past usage if more.
 
-        Parameters
-        ----------
-        usage : Usage
-            Only what lies before a cutoff is read.
-        cutoffs : numpy.ndarray
-            int64, ascending, shape ``(n_cutoffs,)``.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_cutoffs, n_services)``; NaN where neither is known.
+        float32, shape ``(n_cutoffs, n_services)``; NaN where neither is known. ``usage``: only what
+        lies before a cutoff is read. ``cutoffs``: int64, ascending, shape ``(n_cutoffs,)``.
         """
         return past_caps(usage, cutoffs, self.headroom)
 
@@ -70,14 +58,8 @@ class RequestBounds:
     ) -> FloatArray:
         """Return requests within the bounds, never NaN.
 
-        Parameters
-        ----------
-        requests : numpy.ndarray
-            Shape ``(…, n_cutoffs, n_services)``; NaN keeps the present capacity.
-        usage, cutoffs
-            See :meth:`caps`.
-        capped : bool
-            False for the peak oracle alone: it knows of bursts that nobody has seen yet.
+        ``requests``: shape ``(…, n_cutoffs, n_services)``; NaN keeps the present capacity.
+        ``capped``: False for the peak oracle alone: it knows of bursts that nobody has seen yet.
         """
         wanted = np.where(np.isnan(requests), usage.capacity, requests)
         if capped:

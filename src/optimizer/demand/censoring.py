@@ -68,20 +68,9 @@ class Censoring:
 def censor(usage: Usage, limits: ArrayLike, near: float = NEAR) -> BoolArray:
     """Return which observed steps reached their limit: usage >= near * limit.
 
-    Parameters
-    ----------
-    usage : Usage
-        Observed usage.
-    limits : array_like
-        Limit in force at every step, in the resource's unit, shape ``(n_services, n_steps)``, or
-        ``(n_services, 1)`` where it never changed; infinite, NaN or 0 where none is known.
-    near : float
-        Share of the limit.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape ``(n_services, n_steps)``; False where nothing was observed.
+    bool, shape ``(n_services, n_steps)``; False where nothing was observed. ``limits``: limit in
+    force at every step, in the resource's unit, shape ``(n_services, n_steps)``, or ``(n_services,
+    1)`` where it never changed; infinite, NaN or 0 where none is known.
     """
     limit = np.asarray(limits, dtype=np.float64)
     return np.asarray((usage.values >= near * limit) & (limit > 0.0), dtype=bool)
@@ -105,16 +94,9 @@ def uncensor(usage: Usage, limits: ArrayLike, settings: Censoring | None = None)
       Unknown (infinite) beyond the largest uncensored step; see :func:`touching` for a limit
       right at that one.
 
-    A step's value never falls. Without a censored step usage comes back as it was.
-
-    Parameters
-    ----------
-    usage : Usage
-        Observed usage; all of it counts as evidence, so give no step that must not be known.
-    limits : array_like
-        See :func:`censor`.
-    settings : Censoring, optional
-        The defaults if absent.
+    A step's value never falls. Without a censored step usage comes back as it was. ``usage``:
+    observed usage; all of it counts as evidence, so give no step that must not be known.
+    ``limits``: see :func:`censor`. ``settings``: the defaults if absent.
 
     References
     ----------
@@ -162,21 +144,13 @@ def spread(usage: Usage) -> Floats:
 def mean_excess(shares: Floats, censored: BoolArray, settings: Censoring) -> Floats:
     """Return how far a service's tail exceeds its threshold on average, in shares of the limit.
 
-    Parameters
-    ----------
-    shares : numpy.ndarray
-        Usage over the limit in force, shape ``(n_services, n_steps)``; NaN in gaps, 0 where no
-        limit was in force.
-    censored : numpy.ndarray
-        bool, same shape.
-    settings : Censoring
-        Gives the threshold and the least mean.
+    float64, shape ``(n_services,)``: Σ (share - threshold)⁺ over all steps ÷ uncensored steps above
+    the threshold, at least ``least``.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(n_services,)``: Σ (share - threshold)⁺ over all steps ÷ uncensored steps
-        above the threshold, at least ``least``.
+    - ``shares``: Usage over the limit in force, shape ``(n_services, n_steps)``; NaN in gaps, 0
+      where no limit was in force.
+    - ``censored``: bool, same shape.
+    - ``settings``: gives the threshold and the least mean.
     """
     usable = (shares > 0.0) & np.isfinite(shares)
     known = np.where(usable & ~censored, shares, np.nan)
@@ -197,17 +171,10 @@ def touching(values: Floats, limits: Floats) -> Floats:
     requests), demand that comes back reaches the limit exactly and would exceed it never. How
     often usage was at that level while the limit was higher tells how often that is.
 
-    Parameters
-    ----------
-    values, limits : numpy.ndarray
-        Observed usage and the limit in force, shape ``(n_services, n_steps)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 in [0, 1], shape ``(n_services,)``: how often the level was reached freely ÷ how
-        often it was reached at the limit, each per step with such a limit; 0 where it was never
-        reached freely.
+    float64 in [0, 1], shape ``(n_services,)``: how often the level was reached freely ÷ how often
+    it was reached at the limit, each per step with such a limit; 0 where it was never reached
+    freely. ``values``, ``limits``: observed usage and the limit in force, shape ``(n_services,
+    n_steps)``.
     """
     at_limit = values >= PINNED * limits
     top = np.max(np.where(at_limit, values, -np.inf), axis=1, keepdims=True)
@@ -223,22 +190,13 @@ def touching(values: Floats, limits: Floats) -> Floats:
 def survivors(values: Floats, censored: BoolArray, beyond: BoolArray, quantile: Floats) -> Floats:
     """Return quantiles of what is above each censored value, by Kaplan and Meier's estimate.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape ``(n_services, n_steps)``, NaN in gaps.
-    censored : numpy.ndarray
-        bool, same shape.
-    beyond : numpy.ndarray
-        bool, same shape: the censored ones that exceed an equal value seen freely, by the usual
-        convention. The others, near a limit or touching it, may be no more than that.
-    quantile : numpy.ndarray
-        In [0, 1), same shape: the least value x with S(x) <= (1 - quantile) * S(value).
+    float64, same shape; infinite where the survival function does not fall so far.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, same shape; infinite where the survival function does not fall so far.
+    - ``values``: shape ``(n_services, n_steps)``, NaN in gaps.
+    - ``censored``: bool, same shape.
+    - ``beyond``: bool, same shape: the censored ones that exceed an equal value seen freely, by the
+      usual convention. The others, near a limit or touching it, may be no more than that.
+    - ``quantile``: in [0, 1), same shape: the least value x with S(x) <= (1 - quantile) * S(value).
     """
     n_rows, n_steps = values.shape
     tie = np.where(censored, np.where(beyond, 2, 0), 1)
@@ -280,12 +238,8 @@ def clipped_services(
 def format_clipped(services: Sequence[str], shown: int = 5) -> str:
     """Return one plain sentence that names clipped services; empty if there is none.
 
-    Parameters
-    ----------
-    services : sequence of str
-        From :func:`clipped_services`.
-    shown : int
-        How many are named; the rest are counted.
+    ``services``: From :func:`clipped_services`. ``shown``: how many are named; the rest are
+    counted.
     """
     if not services:
         return ""

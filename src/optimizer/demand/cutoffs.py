@@ -36,24 +36,11 @@ def aligned_cutoffs(
 ) -> NDArray[np.int64]:
     """Return the cutoffs of a grid, ascending: each is the first step that is not known yet.
 
-    They lie on whole multiples of the interval since 1970 (6 h: 00, 06, 12 and 18 o'clock UTC),
-    so that telemetry that goes on does not move them, and every interval is whole.
-
-    Parameters
-    ----------
-    grid : Panel or Usage
-        Gives the timestamps.
-    interval : str
-        Distance of the cutoffs, rounded to whole steps.
-    least_history : str
-        How much has to lie before the first cutoff.
-    period : str, optional
-        How much of the newest past counts; all of it by default.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        Not one interval fits behind ``least_history``.
+    They lie on whole multiples of the interval since 1970 (6 h: 00, 06, 12 and 18 o'clock UTC), so
+    that telemetry that goes on does not move them, and every interval is whole. ``interval``:
+    distance of the cutoffs, rounded to whole steps. ``least_history``: how much has to lie before
+    the first cutoff. ``period``: how much of the newest past counts; all of it by default. Raises
+    InsufficientHistoryError: not one interval fits behind ``least_history``.
     """
     size = count_steps(parse_duration(interval, "interval"), grid.step)
     first = count_steps(parse_duration(least_history, "replay.least_history"), grid.step)

@@ -20,17 +20,9 @@ LEAST_LOAD = 1e-30
 def age_weights(n_steps: int, cutoff: int, half_life: float) -> Floats:
     """Return the weight of each step at a cutoff.
 
-    Parameters
-    ----------
-    n_steps, cutoff : int
-        Length of the clock, and the first step that is not known yet.
-    half_life : float
-        Steps after which a weight has halved.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(n_steps,)``: ``2 ** -((cutoff - 1 - step) / half_life)``, and 0 from the cutoff on.
+    Shape ``(n_steps,)``: ``2 ** -((cutoff - 1 - step) / half_life)``, and 0 from the cutoff on.
+    ``n_steps``, ``cutoff``: length of the clock, and the first step that is not known yet.
+    ``half_life``: steps after which a weight has halved.
     """
     weights = np.zeros(n_steps)
     weights[:cutoff] = np.exp2(np.arange(1 - cutoff, 1) / half_life)
@@ -41,12 +33,8 @@ def age_weights(n_steps: int, cutoff: int, half_life: float) -> Floats:
 class Ranked:
     """Usage of each service in ascending order; the unobserved comes last.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float64, shape ``(n_services, n_steps)``; 0 where unobserved.
-    steps : numpy.ndarray
-        Same shape: the step that each value was observed at, ``n_steps`` where unobserved.
+    ``values``: float64, shape ``(n_services, n_steps)``; 0 where unobserved. ``steps``: same shape:
+    the step that each value was observed at, ``n_steps`` where unobserved.
     """
 
     values: Floats
@@ -79,18 +67,9 @@ def ranked_blocks(values: FloatArray) -> Iterator[tuple[slice, Ranked]]:
 def ranked_quantiles(values: Floats, weights: Floats, levels: Sequence[float]) -> Floats:
     """Return weighted quantiles of ascending values.
 
-    Parameters
-    ----------
-    values, weights : numpy.ndarray
-        Shape ``(n_services, n)``; values ascending, weights of at least 0.
-    levels : sequence of float
-        In (0, 1].
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(n_levels, n_services)``: the smallest value up to which the weights add up to at
-        least the level's share of their sum; NaN where all weights are 0.
+    Shape ``(n_levels, n_services)``: the smallest value up to which the weights add up to at least
+    the level's share of their sum; NaN where all weights are 0. ``values``, ``weights``: shape
+    ``(n_services, n)``; values ascending, weights of at least 0. ``levels``: in (0, 1].
     """
     reached = np.cumsum(weights, axis=1)
     total = reached[:, -1:]
@@ -103,17 +82,8 @@ def ranked_quantiles(values: Floats, weights: Floats, levels: Sequence[float]) -
 def first_reaching(ascending: Floats, wanted: Floats) -> NDArray[np.int64]:
     """Return the first place of each row that is at least as large as wanted, by bisection.
 
-    Parameters
-    ----------
-    ascending : numpy.ndarray
-        Shape ``(n_rows, n)``.
-    wanted : numpy.ndarray
-        Shape ``(n_rows, n_wanted)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(n_rows, n_wanted)``; the last place where no value is large enough.
+    Shape ``(n_rows, n_wanted)``; the last place where no value is large enough. ``ascending``:
+    shape ``(n_rows, n)``. ``wanted``: shape ``(n_rows, n_wanted)``.
     """
     low = np.zeros(wanted.shape, dtype=np.int64)
     high = np.full(wanted.shape, ascending.shape[1] - 1, dtype=np.int64)
@@ -135,23 +105,14 @@ def decayed_quantiles(
 ) -> FloatArray:
     """Return quantiles of past usage in which old steps count less.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, at least 0; NaN in gaps.
-    cutoffs : numpy.ndarray
-        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
-    half_life : float
-        Steps after which a weight has halved.
-    levels : sequence of float
-        In (0, 1].
-    by_load : bool
-        Weigh a step by its usage as well: the level is then a share of the load, not of the time.
+    float32, shape ``(n_levels, n_cutoffs, n_services)``; NaN where nothing was observed.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_levels, n_cutoffs, n_services)``; NaN where nothing was observed.
+    - ``values``: float32, shape ``(n_services, n_steps)``, at least 0; NaN in gaps.
+    - ``cutoffs``: index of the first step that is not known yet, shape ``(n_cutoffs,)``.
+    - ``half_life``: steps after which a weight has halved.
+    - ``levels``: in (0, 1].
+    - ``by_load``: weigh a step by its usage as well: the level is then a share of the load, not of
+      the time.
     """
     known = values[:, : cutoffs.max(initial=1)]
     found = np.empty((len(levels), len(cutoffs), len(values)), dtype=np.float32)
@@ -167,15 +128,8 @@ def decayed_quantiles(
 def decayed_means(values: FloatArray, cutoffs: NDArray[np.int64], half_life: float) -> FloatArray:
     """Return the mean of past usage in which old steps count less.
 
-    Parameters
-    ----------
-    values, cutoffs, half_life
-        As for :func:`decayed_quantiles`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed.
+    float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed. ``values``,
+    ``cutoffs``, ``half_life``: as for :func:`decayed_quantiles`.
     """
     weights = np.stack([age_weights(values.shape[1], c, half_life) for c in cutoffs])
     seen = ~np.isnan(values)

@@ -23,25 +23,13 @@ METRICS = {
 def usage_of(panel: Panel, resource: str, before: int | None = None) -> Usage:
     """Return what every service used of a resource and what it is given.
 
-    Parameters
-    ----------
-    panel : Panel
-        Utilisation and, where it is known, capacity.
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    before : int, optional
-        Step from which on nothing may be known to ``capacity``: the first cutoff of a replay.
-        By default the end of the panel, for a recommendation now.
+    On the panel's clock. Raises ConfigError: the resource is unknown, or the panel lacks its
+    utilisation.
 
-    Returns
-    -------
-    Usage
-        On the panel's clock.
-
-    Raises
-    ------
-    ConfigError
-        The resource is unknown, or the panel lacks its utilisation.
+    - ``panel``: utilisation and, where it is known, capacity.
+    - ``resource``: ``"cpu"`` or ``"memory"``.
+    - ``before``: step from which on nothing may be known to ``capacity``: the first cutoff of a
+      replay. By default the end of the panel, for a recommendation now.
 
     Notes
     -----
@@ -82,10 +70,7 @@ def usage_of(panel: Panel, resource: str, before: int | None = None) -> Usage:
 def has_capacity(panel: Panel, resource: str) -> BoolArray:
     """Return which services have a capacity of the resource, bool, shape ``(n_services,)``.
 
-    Raises
-    ------
-    ConfigError
-        The resource is unknown.
+    Raises ConfigError: the resource is unknown.
     """
     known: BoolArray = ~np.isnan(_held(panel, resource)[:, -1])
     return known
@@ -94,10 +79,7 @@ def has_capacity(panel: Panel, resource: str) -> BoolArray:
 def metrics_of(resource: str) -> tuple[str, str]:
     """Return the resource's metrics of utilisation and capacity.
 
-    Raises
-    ------
-    ConfigError
-        The resource is unknown.
+    Raises ConfigError: the resource is unknown.
     """
     if resource not in METRICS:
         raise ConfigError(

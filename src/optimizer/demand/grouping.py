@@ -26,23 +26,14 @@ BURSTY_ABOVE = 4.0
 def group_services(usage: Usage, before: int, pattern: str | None = None) -> tuple[str, ...]:
     """Return the name of each service's group.
 
-    Parameters
-    ----------
-    usage : Usage
-        The steps before ``before`` tell how a service behaves; nothing later is read.
-    before : int
-        The first cutoff of a replay.
-    pattern : str, optional
-        Regular expression; what it matches in a service's id is its group. By default the group
-        is the first that fits: ``new`` (nothing observed yet), ``idle`` (mean below 2 % of
-        capacity), ``steady`` (standard deviation below a quarter of the mean), ``daily``
-        (correlates with the day before by more than 0.5), ``bursty`` (P99 above four times the
-        mean), ``mixed``.
+    Raises ConfigError: the pattern is no regular expression, or matches nothing in some id.
 
-    Raises
-    ------
-    ConfigError
-        The pattern is no regular expression, or matches nothing in some id.
+    - ``usage``: the steps before ``before`` tell how a service behaves; nothing later is read.
+    - ``before``: the first cutoff of a replay.
+    - ``pattern``: regular expression; what it matches in a service's id is its group. By default
+      the group is the first that fits: ``new`` (nothing observed yet), ``idle`` (mean below 2 % of
+      capacity), ``steady`` (standard deviation below a quarter of the mean), ``daily`` (correlates
+      with the day before by more than 0.5), ``bursty`` (P99 above four times the mean), ``mixed``.
     """
     if pattern is not None:
         return tuple(_match(pattern, service) for service in usage.services)

@@ -12,17 +12,8 @@ from optimizer.demand.usage import Usage
 def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
     """Return how many steps were observed before each cutoff.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    cutoffs : numpy.ndarray
-        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape ``(n_cutoffs, n_services)``.
+    int32, shape ``(n_cutoffs, n_services)``. ``values``: float32, shape ``(n_services, n_steps)``,
+    NaN in gaps. ``cutoffs``: index of the first step that is not known yet, shape ``(n_cutoffs,)``.
     """
     counts = np.zeros((len(values), values.shape[1] + 1), dtype=np.int32)
     np.cumsum(~np.isnan(values), axis=1, out=counts[:, 1:])
@@ -32,19 +23,9 @@ def observed_before(values: FloatArray, cutoffs: NDArray[np.int64]) -> IntArray:
 def past_max(values: FloatArray, cutoffs: NDArray[np.int64], window: int) -> FloatArray:
     """Return the maximum observed in the window before each cutoff.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    cutoffs : numpy.ndarray
-        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
-    window : int
-        Steps that count.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed.
+    float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed. ``values``: float32,
+    shape ``(n_services, n_steps)``, NaN in gaps. ``cutoffs``: index of the first step that is not
+    known yet, shape ``(n_cutoffs,)``.
     """
     found = np.empty((len(cutoffs), len(values)), dtype=np.float32)
     for index, cutoff in enumerate(cutoffs):
@@ -61,17 +42,8 @@ def peak(values: FloatArray) -> FloatArray:
 def past_peaks(usage: Usage, cutoffs: NDArray[np.int64]) -> FloatArray:
     """Return the maximum observed before each cutoff, however long ago: each step is read once.
 
-    Parameters
-    ----------
-    usage : Usage
-        Usage of all services.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed.
+    float32, shape ``(n_cutoffs, n_services)``; NaN where nothing was observed. ``cutoffs``: int64,
+    ascending.
     """
     starts = np.append(0, cutoffs[:-1])
     pieces = np.fmax.reduceat(usage.values[:, : cutoffs[-1]], starts, axis=1)

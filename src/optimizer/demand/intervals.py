@@ -19,15 +19,9 @@ FloatMatrix = NDArray[np.float64]
 class Window:
     """Usage from the first cutoff on; an interval runs from its cutoff to the next one.
 
-    Parameters
-    ----------
-    used : numpy.ndarray
-        float32, shape ``(n_services, n_window_steps)``: NaN where unobserved.
-    starts, lengths : numpy.ndarray
-        int64, shape ``(n_cutoffs,)``: first step of each interval, counted from the first
-        cutoff, and its number of steps.
-    step : pandas.Timedelta
-        Length of a step.
+    ``used``: float32, shape ``(n_services, n_window_steps)``: NaN where unobserved. ``starts``,
+    ``lengths``: int64, shape ``(n_cutoffs,)``: first step of each interval, counted from the first
+    cutoff, and its number of steps. ``step``: length of a step.
     """
 
     used: FloatArray
@@ -57,10 +51,7 @@ class Window:
     def total(self, values: NDArray[np.generic]) -> FloatMatrix:
         """Return sums over each interval, shape ``(n_cutoffs, n_services)``.
 
-        Parameters
-        ----------
-        values : numpy.ndarray
-            Values of any kind, shape ``(n_services, n_window_steps)``, without NaN.
+        ``values``: values of any kind, shape ``(n_services, n_window_steps)``, without NaN.
         """
         return np.add.reduceat(values, self.starts, axis=1, dtype=np.float64).T
 
@@ -86,16 +77,7 @@ def interval_stops(cutoffs: IntVector, alone: int) -> IntVector:
 def interval_peaks(usage: Usage, cutoffs: IntVector) -> FloatArray:
     """Return the maximum usage of each coming interval: what the peak oracle requests.
 
-    Parameters
-    ----------
-    usage : Usage
-        Usage of all services.
-    cutoffs : numpy.ndarray
-        int64, ascending, before the end of the usage.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``; NaN where no step was observed.
+    float32, shape ``(n_cutoffs, n_services)``; NaN where no step was observed. ``cutoffs``: int64,
+    ascending, before the end of the usage.
     """
     return Window.of(usage, cutoffs).peaks()

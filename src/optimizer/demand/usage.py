@@ -17,20 +17,12 @@ CPU, MEMORY = "cpu", "memory"
 class Usage:
     """What every service used of one resource, on a regular clock.
 
-    Parameters
-    ----------
-    resource : str
-        ``"cpu"`` (cores) or ``"memory"`` (GiB).
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, in the resource's unit; NaN where unobserved.
-    capacity : numpy.ndarray
-        float32, shape ``(n_services,)``: what is requested today, in the same unit.
-    timestamps : numpy.ndarray
-        datetime64[us] UTC, shape ``(n_steps,)``: the END of each step.
-    step : pandas.Timedelta
-        Distance of the timestamps.
-    services : tuple of str
-        ``service_id`` of each row.
+    - ``resource``: ``"cpu"`` (cores) or ``"memory"`` (GiB).
+    - ``values``: float32, shape ``(n_services, n_steps)``, in the resource's unit; NaN where
+      unobserved.
+    - ``capacity``: float32, shape ``(n_services,)``: what is requested today, in the same unit.
+    - ``timestamps``: datetime64[us] UTC, shape ``(n_steps,)``: the END of each step.
+    - ``services``: ``service_id`` of each row.
     """
 
     resource: str

@@ -41,25 +41,15 @@ N_CANDIDATES = 400
 class AlarmFold:
     """Evaluated rows and events of one fold, sorted once for any number of scores.
 
-    Parameters
-    ----------
-    order : numpy.ndarray
-        int64, shape ``(n,)``: rows of the fold by service, then step.
-    key : numpy.ndarray
-        int64, shape ``(n,)``: position of each sorted row on one line on which successive
-        steps are 1 apart and services are far apart.
-    positive : numpy.ndarray
-        bool, shape ``(n,)``: label of each sorted row.
-    first, stop : numpy.ndarray
-        int64, shape ``(n_counted,)``: the sorted rows ``[first, stop)`` that can warn of each
-        counted event; never empty.
-    n_events : int
-        Events of the evaluated services between the first evaluated step and the last one
-        plus the horizon, counted or not.
-    service_weeks : float
-        Time under evaluation.
-    renewal_steps : int
-        An alarm still on after so many steps counts as a new one; 0 means never.
+    - ``order``: int64, shape ``(n,)``: rows of the fold by service, then step.
+    - ``key``: int64, shape ``(n,)``: position of each sorted row on one line on which successive
+      steps are 1 apart and services are far apart.
+    - ``positive``: bool, shape ``(n,)``: label of each sorted row.
+    - ``first``, ``stop``: int64, shape ``(n_counted,)``: the sorted rows ``[first, stop)`` that can
+      warn of each counted event; never empty.
+    - ``n_events``: events of the evaluated services between the first evaluated step and the last
+      one plus the horizon, counted or not.
+    - ``renewal_steps``: an alarm still on after so many steps counts as a new one; 0 means never.
     """
 
     order: NDArray[np.int64]
@@ -98,18 +88,12 @@ class AlarmFold:
 class AlarmCurve:
     """What each of a falling row of thresholds would have meant.
 
-    Parameters
-    ----------
-    threshold : numpy.ndarray
-        float64, shape ``(k,)``, falling.
-    false_alarms : numpy.ndarray
-        float64, shape ``(k,)``: false alarm episodes per service-week.
-    event_recall : numpy.ndarray
-        float64, shape ``(k,)``: share of counted events warned in time; NaN without any.
-    row_recall : numpy.ndarray
-        float64, shape ``(k,)``: share of positive rows that alarm; NaN without any.
-    alarm_share : numpy.ndarray
-        float64, shape ``(k,)``: share of rows that alarm.
+    - ``threshold``: float64, shape ``(k,)``, falling.
+    - ``false_alarms``: float64, shape ``(k,)``: false alarm episodes per service-week.
+    - ``event_recall``: float64, shape ``(k,)``: share of counted events warned in time; NaN without
+      any.
+    - ``row_recall``: float64, shape ``(k,)``: share of positive rows that alarm; NaN without any.
+    - ``alarm_share``: float64, shape ``(k,)``: share of rows that alarm.
     """
 
     threshold: NDArray[np.float64]
@@ -144,18 +128,10 @@ def alarm_fold(
 ) -> AlarmFold:
     """Return the fold's rows and events, sorted and matched.
 
-    Parameters
-    ----------
-    samples : Dataset
-        The evaluated rows, in any order, with their labels.
-    task : EventTask
-        Gives the horizon.
-    events : numpy.ndarray
-        bool, shape ``(n_services, n_steps)``: True at the step an event sets on.
-    lead_steps : int
-        Warnings later than so many steps before the event are too late, at least 1.
-    renewal_steps : int
-        An alarm still on after so many steps counts as a new one; 0 means never.
+    - ``samples``: the evaluated rows, in any order, with their labels.
+    - ``events``: bool, shape ``(n_services, n_steps)``: True at the step an event sets on.
+    - ``lead_steps``: warnings later than so many steps before the event are too late, at least 1.
+    - ``renewal_steps``: an alarm still on after so many steps counts as a new one; 0 means never.
     """
     service, step = samples.service.astype(np.int64), samples.step.astype(np.int64)
     stride = samples.panel.n_steps + task.horizon_steps + BREAK_STEPS + 1
@@ -208,17 +184,12 @@ def alarm_curve(
 ) -> AlarmCurve:
     """Return the curve from no alarm down to the first threshold above ``max_rate``.
 
-    Parameters
-    ----------
-    fold : AlarmFold
-        From :func:`alarm_fold`.
-    score : numpy.ndarray
-        Shape ``(n,)``, in the order of the samples.
-    max_rate : float
-        False alarm episodes per service-week at which the scan stops; that point is kept.
-    n_candidates : int
-        Thresholds at most. They are scores at which 1, 2, ... n rows alarm, evenly spaced in
-        the logarithm, because the budgets of interest alarm in a small share of the rows.
+    - ``fold``: From :func:`alarm_fold`.
+    - ``score``: shape ``(n,)``, in the order of the samples.
+    - ``max_rate``: False alarm episodes per service-week at which the scan stops; that point is
+      kept.
+    - ``n_candidates``: thresholds at most. They are scores at which 1, 2, ... n rows alarm, evenly
+      spaced in the logarithm, because the budgets of interest alarm in a small share of the rows.
     """
     n = len(fold.key)
     if n == 0:
@@ -248,15 +219,9 @@ def recall_at_false_alarms(
 ) -> dict[float, AlarmPoint]:
     """Return the curve's point at each budget of false alarm episodes per service-week.
 
-    The threshold is the lowest one at which, and at every higher one of which, the false alarm
-    rate is within the budget. A score that breaks the budget at once warns of nothing.
-
-    Parameters
-    ----------
-    curve : AlarmCurve
-        Scanned at least as far as the largest of the rates.
-    rates : sequence of float
-        Budgets, > 0.
+    The threshold is the lowest one at which, and at every higher one of which, the false alarm rate
+    is within the budget. A score that breaks the budget at once warns of nothing. ``curve``:
+    scanned at least as far as the largest of the rates. ``rates``: budgets, > 0.
     """
     points: dict[float, AlarmPoint] = {}
     for rate in rates:

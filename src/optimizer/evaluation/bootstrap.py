@@ -22,21 +22,11 @@ def resample_services(
 ) -> NDArray[np.int32]:
     """Return how often each service is drawn in each resample.
 
-    Parameters
-    ----------
-    service : numpy.ndarray
-        Integer, shape ``(n,)``: service index of each evaluated row.
-    n_services : int
-        Services of the panel; those without an evaluated row are never drawn.
-    n_resamples : int
-        Number of draws, at least 0.
-    seed : int
-        Seeds the draws.
+    int32, shape ``(n_resamples, n_services)``; each row sums to the services with rows.
 
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape ``(n_resamples, n_services)``; each row sums to the services with rows.
+    - ``service``: integer, shape ``(n,)``: service index of each evaluated row.
+    - ``n_services``: services of the panel; those without an evaluated row are never drawn.
+    - ``n_resamples``: number of draws, at least 0.
     """
     counts = np.zeros((n_resamples, n_services), dtype=np.int32)
     present = np.flatnonzero(np.bincount(service, minlength=n_services))
@@ -50,12 +40,7 @@ def resample_services(
 def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of resampled values, NaN ones left out.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape ``(n_resamples,)``.
-    confidence : float
-        Level in (0, 1).
+    ``values``: shape ``(n_resamples,)``. ``confidence``: level in (0, 1).
     """
     known = values[~np.isnan(values)]
     if len(known) == 0:
@@ -73,12 +58,8 @@ def average_precisions(
 ) -> FloatVector:
     """Return the average precision of each resample; NaN for one without a positive.
 
-    Parameters
-    ----------
-    service, y_true, y_score : numpy.ndarray
-        Shape ``(n,)``: service index, outcome 0 or 1, and score of each row.
-    counts : numpy.ndarray
-        From :func:`resample_services`.
+    ``service``, ``y_true``, ``y_score``: shape ``(n,)``: service index, outcome 0 or 1, and score
+    of each row. ``counts``: From :func:`resample_services`.
 
     Notes
     -----
@@ -116,14 +97,8 @@ def weighted_means(
 ) -> FloatVector:
     """Return the mean over rows of each resample; rows whose value is NaN are left out.
 
-    Parameters
-    ----------
-    service : numpy.ndarray
-        Integer, shape ``(n,)``.
-    values : numpy.ndarray
-        Shape ``(n,)``: for example each row's absolute error, pinball loss or squared error.
-    counts : numpy.ndarray
-        From :func:`resample_services`.
+    ``service``: integer, shape ``(n,)``. ``values``: shape ``(n,)``: for example each row's
+    absolute error, pinball loss or squared error. ``counts``: From :func:`resample_services`.
     """
     known = ~np.isnan(values)
     n_services = counts.shape[1]
@@ -144,14 +119,8 @@ def brier_skills(
 ) -> FloatVector:
     """Return the Brier skill of each resample, against its own prevalence by default.
 
-    Parameters
-    ----------
-    service, y_true, y_score : numpy.ndarray
-        Shape ``(n,)``.
-    counts : numpy.ndarray
-        From :func:`resample_services`.
-    reference : numpy.ndarray, optional
-        Shape ``(n,)``: probabilities to beat.
+    ``service``, ``y_true``, ``y_score``: shape ``(n,)``. ``counts``: From
+    :func:`resample_services`. ``reference``: shape ``(n,)``: probabilities to beat.
     """
     outcome = np.asarray(y_true, dtype=np.float64)
     score = weighted_means(service, np.square(y_score - outcome), counts)

@@ -39,17 +39,9 @@ OUTER_REACH = 0.1
 class Calibrator(Stateful):
     """A strictly increasing map from scores to probabilities.
 
-    Parameters
-    ----------
-    min_positives_isotonic : int
-        With at least so many validation positives the map is isotonic, with fewer it is
-        Platt's logistic line on the logit of the score.
-
-    Attributes
-    ----------
-    name : str
-        ``"isotonic"``, ``"platt"`` or, before fitting and when the validation fold has one
-        class only, ``"identity"``.
+    ``min_positives_isotonic``: with at least so many validation positives the map is isotonic, with
+    fewer it is Platt's logistic line on the logit of the score. ``name``: ``"isotonic"``,
+    ``"platt"`` or, before fitting and when the validation fold has one class only, ``"identity"``.
 
     Notes
     -----
@@ -83,12 +75,8 @@ class Calibrator(Stateful):
     def fit(self, score: NDArray[np.floating], y: NDArray[np.floating]) -> Calibrator:
         """Learn the map and return the calibrator.
 
-        Parameters
-        ----------
-        score : numpy.ndarray
-            Shape ``(n,)``, in [0, 1]: scores of the validation rows.
-        y : numpy.ndarray
-            Shape ``(n,)``: 0 or 1.
+        ``score``: shape ``(n,)``, in [0, 1]: scores of the validation rows. ``y``: shape ``(n,)``:
+        0 or 1.
         """
         logit = _logit(score)
         target = np.asarray(y, dtype=np.float64)
@@ -109,10 +97,7 @@ class Calibrator(Stateful):
     def predict(self, score: NDArray[np.floating]) -> FloatVector:
         """Return probabilities, float64, shape ``(n,)``, strictly inside (0, 1).
 
-        Parameters
-        ----------
-        score : numpy.ndarray
-            Shape ``(n,)``, in [0, 1].
+        ``score``: shape ``(n,)``, in [0, 1].
         """
         logit = _logit(score)
         below = np.maximum(self.x_[0] - logit, 0.0)

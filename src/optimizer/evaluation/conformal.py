@@ -30,19 +30,11 @@ class QuantileCalibrator(Stateful):
     q-quantile of ``(y - p_q) / spread`` on the validation fold: exactly a share q of its actuals
     then lies at or below the adjusted quantile.
 
-    Parameters
-    ----------
-    levels : sequence of float
-        Quantile levels, ascending.
-    lower_bound : float or None
-        No quantile is below it: utilization is never negative. None switches it off.
-
-    Attributes
-    ----------
-    shift_ : numpy.ndarray
-        float64, shape ``(n_horizons, n_quantiles)``: the multiples ``c``; 0 leaves a quantile.
-    spread_floor_ : numpy.ndarray
-        float64, shape ``(n_horizons,)``, in the unit of the metric.
+    - ``levels``: Quantile levels, ascending.
+    - ``lower_bound``: no quantile is below it: utilization is never negative. None switches it off.
+    - ``shift_``: float64, shape ``(n_horizons, n_quantiles)``: the multiples ``c``; 0 leaves a
+      quantile.
+    - ``spread_floor_``: float64, shape ``(n_horizons,)``, in the unit of the metric.
 
     Notes
     -----
@@ -69,12 +61,8 @@ class QuantileCalibrator(Stateful):
     def fit(self, quantiles: FloatArray, y: FloatArray) -> QuantileCalibrator:
         """Learn the shifts and return the calibrator.
 
-        Parameters
-        ----------
-        quantiles : numpy.ndarray
-            Shape ``(n, n_horizons, n_quantiles)``: predictions on the validation rows.
-        y : numpy.ndarray
-            Shape ``(n, n_horizons)``: actuals, NaN where not observed.
+        ``quantiles``: shape ``(n, n_horizons, n_quantiles)``: predictions on the validation rows.
+        ``y``: shape ``(n, n_horizons)``: actuals, NaN where not observed.
         """
         n_horizons = quantiles.shape[1]
         self.shift_ = np.zeros((n_horizons, len(self.levels)))
@@ -98,10 +86,7 @@ class QuantileCalibrator(Stateful):
     def predict(self, quantiles: FloatArray) -> FloatArray:
         """Return adjusted quantiles, float32, shape as given, ascending along the last axis.
 
-        Parameters
-        ----------
-        quantiles : numpy.ndarray
-            Shape ``(n, n_horizons, n_quantiles)``, horizons and levels as in ``fit``.
+        ``quantiles``: shape ``(n, n_horizons, n_quantiles)``, horizons and levels as in ``fit``.
         """
         quantiles = self._bounded(quantiles)
         spread = quantiles[..., -1] - quantiles[..., 0]

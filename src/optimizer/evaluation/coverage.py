@@ -31,26 +31,14 @@ def tabulate_promises(
 ) -> pd.DataFrame:
     """Return how often the promised levels were exceeded, for the fleet and each group.
 
-    Of memory it is the intervals that count whose peak was above, as they do for a kill.
+    Of memory it is the intervals that count whose peak was above, as they do for a kill. ``group``
+    (``all`` first), ``promised``, ``realised`` (shares of ``COUNTED``), ``ratio`` of the two,
+    ``steps`` (steps, or peaks, observed with a promise).
 
-    Parameters
-    ----------
-    outlook : PredictiveDistribution
-        At the cutoffs.
-    usage : Usage
-        What happened after them.
-    cutoffs : numpy.ndarray
-        int64, shape ``(n_cutoffs,)``.
-    interval : int
-        Steps that a request holds.
-    groups : sequence of str
-        Group of each service.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``group`` (``all`` first), ``promised``, ``realised`` (shares of ``COUNTED``), ``ratio`` of
-        the two, ``steps`` (steps, or peaks, observed with a promise).
+    - ``outlook``: at the cutoffs.
+    - ``usage``: what happened after them.
+    - ``cutoffs``: int64, shape ``(n_cutoffs,)``.
+    - ``groups``: Group of each service.
     """
     peaks = usage.resource == MEMORY
     levels = outlook.levels_at(SHARES, peaks=peaks)
@@ -74,16 +62,9 @@ def tabulate_bounds(
 ) -> pd.DataFrame:
     """Return how often the peak of an interval lay between its bounds, by group.
 
-    Parameters
-    ----------
-    outlook, usage, cutoffs, interval, groups
-        Passed on to :func:`tabulate_promises`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``group``, ``covered``, ``below`` and ``above`` (shares of intervals; 90 %, 5 % and 5 % are
-        promised), ``intervals``.
+    ``group``, ``covered``, ``below`` and ``above`` (shares of intervals; 90 %, 5 % and 5 % are
+    promised), ``intervals``. ``outlook``, ``usage``, ``cutoffs``, ``interval``, ``groups``: passed
+    on to :func:`tabulate_promises`.
     """
     lower, upper = outlook.bounds()
     peaks = np.full(lower.shape, np.nan, dtype=np.float32)
@@ -121,10 +102,7 @@ def format_bounds(bounds: pd.DataFrame) -> str:
 def by_group(groups: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Return each group's name and which services are in it, the whole fleet first.
 
-    Parameters
-    ----------
-    groups : sequence of str
-        Group of each service.
+    ``groups``: Group of each service.
     """
     names = np.asarray(groups)
     whole = (ALL, np.ones(len(names), dtype=np.bool_))

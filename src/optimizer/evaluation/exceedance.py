@@ -38,12 +38,7 @@ DRAWN = tuple(float(share) for share in np.geomspace(0.001, 0.5, 25))
 class Scored:
     """Rows of some intervals: who they are of, what came, and what each model said.
 
-    Parameters
-    ----------
-    cases : IntervalDataset
-        The intervals.
-    shares : dict
-        Exceedance by model, shape as the levels: ``model``, ``raw`` and the baselines.
+    ``shares``: exceedance by model, shape as the levels: ``model``, ``raw`` and the baselines.
     """
 
     cases: IntervalDataset
@@ -70,23 +65,9 @@ def score_surface(
 ) -> Scored:
     """Return what a trained surface says at the reference levels of some of its cutoffs.
 
-    Parameters
-    ----------
-    trained : TrainedSurface
-        The surface.
-    answer : SurfacePrediction
-        Its answer at these cutoffs, and at others perhaps.
-    usage : Usage
-        Gives the outcomes.
-    cutoffs : numpy.ndarray
-        int64, ascending, shape ``(n_cutoffs,)``.
-    bounds : RequestBounds, optional
-        Least and largest level to score; the surface's own if absent.
-
-    Raises
-    ------
-    TargetError
-        Nothing was observed that could be scored.
+    ``answer``: its answer at these cutoffs, and at others perhaps. ``cutoffs``: int64, ascending,
+    shape ``(n_cutoffs,)``. ``bounds``: least and largest level to score; the surface's own if
+    absent. Raises TargetError: nothing was observed that could be scored.
     """
     rows = np.searchsorted(answer.raw.cutoffs, cutoffs)
     table = answer.table.part(cutoffs)
@@ -111,20 +92,9 @@ def measure(
 ) -> tuple[dict[str, dict[str, float]], dict[str, float], str]:
     """Return figures by model, the difference to the best baseline, and its name.
 
-    Parameters
-    ----------
-    scored : Scored
-        Answers on the test intervals.
-    baselines : mapping
-        Fitted.
-    settings : Evaluation
-        The bootstrap over services; all models see the same draws.
-
-    Returns
-    -------
-    tuple
-        Figures (``log_loss``, ``brier``, their skill against the best baseline); and changes
-        with bounds, negative where the model is better.
+    Figures (``log_loss``, ``brier``, their skill against the best baseline); and changes with
+    bounds, negative where the model is better. ``settings``: the bootstrap over services; all
+    models see the same draws.
     """
     shares = {name: one.exceedance(scored.cases) for name, one in baselines.items()}
     whole = Scored(scored.cases, scored.shares | shares)
@@ -162,24 +132,13 @@ def realise(
 ) -> pd.DataFrame:
     """Return how often the least level of each promised exceedance was exceeded in truth.
 
-    Parameters
-    ----------
-    usage : Usage
-        Gives the outcomes.
-    found : Forecast
-        The surface at these cutoffs, and at others perhaps.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-    promises : sequence of float
-        Shares of steps; where the outcome is ``"peak"``, of intervals.
-    outcome : str
-        What the surface has learned.
+    Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most the
+    promise where a level keeps it) and ``realised``, all over observed steps or intervals.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Per promise: ``promised``, ``forecast`` (mean exceedance forecast for the level, at most
-        the promise where a level keeps it) and ``realised``, all over observed steps or intervals.
+    - ``found``: the surface at these cutoffs, and at others perhaps.
+    - ``cutoffs``: int64, ascending.
+    - ``promises``: shares of steps; where the outcome is ``"peak"``, of intervals.
+    - ``outcome``: what the surface has learned.
     """
     rows = np.searchsorted(found.cutoffs, cutoffs)
     levels, forecast = levels_at(found.levels[rows], found.exceedance[rows], promises)

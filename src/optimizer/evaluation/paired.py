@@ -27,19 +27,9 @@ def compare_events(
 ) -> dict[str, float]:
     """Return model minus baseline with paired intervals: positive means the model is better.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows with their labels.
-    y_score, baseline_score : numpy.ndarray
-        Shape ``(n,)``: calibrated probabilities of both on the same rows.
-    settings : Evaluation
-        Gives the bootstrap; both models see the same draws of services.
-
-    Returns
-    -------
-    dict
-        ``average_precision_gain`` and ``brier_skill_gain``, each with ``_lower`` and ``_upper``.
+    ``average_precision_gain`` and ``brier_skill_gain``, each with ``_lower`` and ``_upper``.
+    ``y_score``, ``baseline_score``: shape ``(n,)``: calibrated probabilities of both on the same
+    rows. ``settings``: gives the bootstrap; both models see the same draws of services.
     """
     service, y = samples.service, samples.y
     counts = draws(samples, settings)
@@ -67,22 +57,9 @@ def compare_forecasts(
 ) -> dict[str, float]:
     """Return model minus baseline with paired intervals: negative means the model is better.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows with their labels.
-    quantiles, baseline : numpy.ndarray
-        Shape ``(n, n_horizons, n_quantiles)``: forecasts of both on the same rows.
-    task : ForecastTask
-        Names the horizons and levels.
-    settings : Evaluation
-        Gives the bootstrap; both models see the same draws of services.
-
-    Returns
-    -------
-    dict
-        Per horizon ``mae_change_1h`` and ``pinball_change_1h``, each with ``_lower`` and
-        ``_upper``.
+    Per horizon ``mae_change_1h`` and ``pinball_change_1h``, each with ``_lower`` and ``_upper``.
+    ``quantiles``, ``baseline``: shape ``(n, n_horizons, n_quantiles)``: forecasts of both on the
+    same rows. ``settings``: gives the bootstrap; both models see the same draws of services.
     """
     counts, figures = draws(samples, settings), dict[str, float]()
     resampled: dict[str, FloatVector] = {}

@@ -53,21 +53,10 @@ def events_by_service(
 ) -> pd.DataFrame:
     """Return one row per service that has evaluated rows.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows.
-    y_score : numpy.ndarray
-        Shape ``(n,)``: probabilities.
-    reference_rates : numpy.ndarray
-        Shape ``(n_services,)``: each service's own past rate.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``service_id``, ``n_rows``, ``n_positives``, ``prevalence``, ``past_rate``,
-        ``average_precision``, ``lift`` (over its own prevalence), ``brier_score`` and
-        ``brier_skill`` (against its own past rate); NaN where a service has no positive.
+    ``service_id``, ``n_rows``, ``n_positives``, ``prevalence``, ``past_rate``,
+    ``average_precision``, ``lift`` (over its own prevalence), ``brier_score`` and ``brier_skill``
+    (against its own past rate); NaN where a service has no positive. ``y_score``: shape ``(n,)``:
+    probabilities. ``reference_rates``: shape ``(n_services,)``: each service's own past rate.
     """
     service, n = samples.service, samples.panel.n_services
     rows = np.bincount(service, minlength=n)
@@ -102,19 +91,8 @@ def forecasts_by_service(
 ) -> pd.DataFrame:
     """Return one row per service that has evaluated rows.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows.
-    quantiles : numpy.ndarray
-        Shape ``(n, n_horizons, n_quantiles)``.
-    task : ForecastTask
-        Names the horizons and levels.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``service_id``, ``n_rows`` and, per horizon, ``mae_1h``, ``bias_1h`` and ``pinball_1h``.
+    ``service_id``, ``n_rows`` and, per horizon, ``mae_1h``, ``bias_1h`` and ``pinball_1h``.
+    ``quantiles``: shape ``(n, n_horizons, n_quantiles)``.
     """
     service, n = samples.service, samples.panel.n_services
     rows = np.bincount(service, minlength=n)

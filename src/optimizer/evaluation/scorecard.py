@@ -41,34 +41,17 @@ def evaluate_events(
 ) -> dict[str, float]:
     """Return all figures of event probabilities on a test fold.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows with their labels.
-    y_score : numpy.ndarray
-        Shape ``(n,)``: calibrated probabilities.
-    task : EventTask
-        Gives the horizon.
-    events : numpy.ndarray
-        bool, shape ``(n_services, n_steps)``: onsets, from the target.
-    threshold : float
-        The decision threshold, chosen on the validation fold.
-    reference_rates : numpy.ndarray
-        Shape ``(n_services,)``: each service's own rate before the test fold.
-    settings : Evaluation
-        Costs, budgets and the bootstrap.
+    ``n_rows``, ``n_positives``, ``prevalence``, ``average_precision``, ``average_precision_lift``,
+    ``roc_auc``, ``brier_score``, ``brier_skill``, ``brier_skill_service_rate``, ``log_loss``,
+    ``ece``, ``per_service_lift_median``, ``per_service_lift_services``; at the threshold
+    ``decision_threshold``, ``precision``, ``recall``, ``f_beta``, ``decision_cost``,
+    ``event_recall_lead`` and ``false_alarms_per_service_week``; ``n_events``, ``n_events_counted``,
+    ``service_weeks``, ``recall_1_false_alarm`` (of rows) and, per budget such as 3.5,
+    ``event_recall_lead_at_3.5`` and ``alarm_share_at_3.5``; intervals.
 
-    Returns
-    -------
-    dict
-        ``n_rows``, ``n_positives``, ``prevalence``, ``average_precision``,
-        ``average_precision_lift``, ``roc_auc``, ``brier_score``, ``brier_skill``,
-        ``brier_skill_service_rate``, ``log_loss``, ``ece``, ``per_service_lift_median``,
-        ``per_service_lift_services``; at the threshold ``decision_threshold``, ``precision``,
-        ``recall``, ``f_beta``, ``decision_cost``, ``event_recall_lead`` and
-        ``false_alarms_per_service_week``; ``n_events``, ``n_events_counted``,
-        ``service_weeks``, ``recall_1_false_alarm`` (of rows) and, per budget such as 3.5,
-        ``event_recall_lead_at_3.5`` and ``alarm_share_at_3.5``; intervals.
+    - ``y_score``: shape ``(n,)``: calibrated probabilities.
+    - ``events``: bool, shape ``(n_services, n_steps)``: onsets, from the target.
+    - ``reference_rates``: shape ``(n_services,)``: each service's own rate before the test fold.
     """
     y, own = samples.y, reference_rates[samples.service]
     positives = float(np.sum(y > 0.5))
@@ -114,14 +97,7 @@ def evaluate_calibration(
 ) -> dict[str, float]:
     """Return what the scores were worth before calibration, keys ``*_uncalibrated``.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows.
-    raw_score : numpy.ndarray
-        Shape ``(n,)``, in [0, 1]: what the model itself said.
-    settings : Evaluation
-        Gives the number of bins.
+    ``raw_score``: shape ``(n,)``, in [0, 1]: what the model itself said.
     """
     y = samples.y
     ece = event_metrics.expected_calibration_error(y, raw_score, settings.ece_bins)
@@ -143,28 +119,14 @@ def evaluate_forecasts(
 ) -> dict[str, float]:
     """Return all figures of quantile forecasts on a test fold.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows with their labels.
-    quantiles : numpy.ndarray
-        Shape ``(n, n_horizons, n_quantiles)``.
-    task : ForecastTask
-        Names the horizons and levels.
-    references : mapping of str to numpy.ndarray
-        Quantiles of other models on the same rows, for ``mae_vs_<name>_<horizon>`` and
-        ``pinball_vs_<name>_<horizon>``: ratios, below 1 is better than the reference.
-    scale : numpy.ndarray
-        Shape ``(n_services,)``: from :func:`training_scale`.
-    settings : Evaluation
-        Gives the bootstrap.
+    Per horizon such as ``1h``: ``n_rows_1h``, ``mae_1h``, ``rmse_1h``, ``bias_1h``, ``mase_1h``,
+    ``pinball_1h``, ``wql_1h``, ``picp_80_1h``, ``width_80_1h``, the ratios and the intervals; over
+    all horizons ``mae`` and ``pinball`` (means of the horizons').
 
-    Returns
-    -------
-    dict
-        Per horizon such as ``1h``: ``n_rows_1h``, ``mae_1h``, ``rmse_1h``, ``bias_1h``,
-        ``mase_1h``, ``pinball_1h``, ``wql_1h``, ``picp_80_1h``, ``width_80_1h``, the ratios and
-        the intervals; over all horizons ``mae`` and ``pinball`` (means of the horizons').
+    - ``quantiles``: shape ``(n, n_horizons, n_quantiles)``.
+    - ``references``: quantiles of other models on the same rows, for ``mae_vs_<name>_<horizon>``
+      and ``pinball_vs_<name>_<horizon>``: ratios, below 1 is better than the reference.
+    - ``scale``: shape ``(n_services,)``: from :func:`training_scale`.
     """
     figures: dict[str, float] = {"n_rows": float(len(samples))}
     for index, horizon in enumerate(task.horizons):
@@ -185,12 +147,7 @@ def evaluate_forecasts(
 def training_scale(train: Dataset, metric: str) -> FloatVector:
     """Return each service's in-sample error of the seasonal naive (24 h), for MASE.
 
-    Parameters
-    ----------
-    train : Dataset
-        The training fold: steps after its last row are not read.
-    metric : str
-        The metric forecast.
+    ``train``: the training fold: steps after its last row are not read.
     """
     n_steps = int(train.step.max()) + 1 if len(train) else 0
     season = count_steps(SEASON, train.panel.step)

@@ -20,6 +20,8 @@ from optimizer.targets.dataset import Dataset
 class Evaluation:
     """How models are calibrated, held to a threshold and judged.
 
+    Raises ConfigError: a value is out of its range.
+
     Parameters
     ----------
     cost_miss, cost_false_alarm : float
@@ -47,11 +49,6 @@ class Evaluation:
         Level of the intervals, in (0, 1).
     bootstrap_seed : int
         Seeds the draws.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per line of the yaml
@@ -128,12 +125,7 @@ class Evaluation:
     def reference_rates(self, past: Sequence[Dataset], n_services: int) -> NDArray[np.float64]:
         """Return each service's own event rate in the past folds (training and validation).
 
-        Parameters
-        ----------
-        past : sequence of Dataset
-            Folds that end before the test fold begins.
-        n_services : int
-            Services of the panel.
+        ``past``: folds that end before the test fold begins.
         """
         service = np.concatenate([fold.service for fold in past])
         y = np.concatenate([fold.y for fold in past])

@@ -15,23 +15,15 @@ def choose_threshold(
 ) -> float:
     """Return the threshold that minimises ``cost_miss * misses + cost_false_alarm * false alarms``.
 
-    Parameters
-    ----------
-    y_true : numpy.ndarray
-        Shape ``(n,)``, 0 or 1: labels of the validation rows.
-    y_score : numpy.ndarray
-        Shape ``(n,)``, in [0, 1]: calibrated probabilities of the same rows.
-    cost_miss, cost_false_alarm : float
-        Cost of a positive row below the threshold and of a negative row at or above it, > 0.
+    A row alarms when its score is at or above it. Of equal costs the highest threshold is taken
+    (fewest alarms); a value just above the highest score means that no alarm pays. Without a
+    positive row there is nothing to learn from, and the threshold is the one that is right for true
+    probabilities, ``cost_false_alarm / (cost_miss + cost_false_alarm)``.
 
-    Returns
-    -------
-    float
-        A row alarms when its score is at or above it. Of equal costs the highest threshold is
-        taken (fewest alarms); a value just above the highest score means that no alarm pays.
-        Without a positive row there is nothing to learn from, and the threshold is the one
-        that is right for true probabilities, ``cost_false_alarm / (cost_miss +
-        cost_false_alarm)``.
+    - ``y_true``: shape ``(n,)``, 0 or 1: labels of the validation rows.
+    - ``y_score``: shape ``(n,)``, in [0, 1]: calibrated probabilities of the same rows.
+    - ``cost_miss``, ``cost_false_alarm``: cost of a positive row below the threshold and of a
+      negative row at or above it, > 0.
 
     Notes
     -----

@@ -13,20 +13,10 @@ BUSY = 0.8
 def aggregate_clusters(values: FloatArray, clusters: IntArray, n_clusters: int) -> dict[str, Array]:
     """Return a metric's aggregates per cluster and step.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``; NaN in a gap.
-    clusters : numpy.ndarray
-        Same shape: the cluster that each service belongs to at each step, -1 for none.
-    n_clusters : int
-        Number of clusters.
-
-    Returns
-    -------
-    dict
-        ``count``, ``mean``, ``max``, ``std`` and ``above_80``, each float64 of shape
-        ``(n_clusters, n_steps)``; NaN where no service of the cluster was observed.
+    ``count``, ``mean``, ``max``, ``std`` and ``above_80``, each float64 of shape ``(n_clusters,
+    n_steps)``; NaN where no service of the cluster was observed. ``values``: float32, shape
+    ``(n_services, n_steps)``; NaN in a gap. ``clusters``: same shape: the cluster that each service
+    belongs to at each step, -1 for none.
     """
     kinds = ("count", "mean", "max", "std", "above_80")
     out = {kind: np.full((n_clusters, values.shape[1]), np.nan) for kind in kinds}

@@ -33,12 +33,7 @@ EPSILON = 1e-3
 class Layout:
     """What a group must know to name its features: no data.
 
-    Parameters
-    ----------
-    metrics : tuple of str
-        Metrics the telemetry has.
-    step : pandas.Timedelta
-        Length of one step.
+    ``step``: length of one step.
     """
 
     metrics: tuple[str, ...]
@@ -60,15 +55,11 @@ class Layout:
 class Block(ABC):
     """A few services at some steps: the primitives that features are made of.
 
-    What a feature is, is written once over these; a kind of block says how they are computed:
-    over all steps of a panel, or for the newest step of a buffer. Every result has shape
-    ``(n_services, n_steps)`` of the block or broadcasts to it; the value at step t reads steps up
-    to t only. Results that several features need are computed once and must not be changed.
-
-    Parameters
-    ----------
-    shared : dict
-        Results over the whole fleet, for example cluster aggregates, filled once per panel.
+    What a feature is, is written once over these; a kind of block says how they are computed: over
+    all steps of a panel, or for the newest step of a buffer. Every result has shape ``(n_services,
+    n_steps)`` of the block or broadcasts to it; the value at step t reads steps up to t only.
+    Results that several features need are computed once and must not be changed. ``shared``:
+    results over the whole fleet, for example cluster aggregates, filled once per panel.
     """
 
     def __init__(self, shared: dict[Hashable, Any]) -> None:
@@ -154,14 +145,7 @@ class Block(ABC):
     def cluster_trend(self, name: str, trend: Callable[[Array], Array], reach: int) -> Array:
         """Return what the cluster's mean does over time.
 
-        Parameters
-        ----------
-        name : str
-            The metric.
-        trend : callable
-            Takes and returns shape ``(n_clusters, n_steps)``.
-        reach : int
-            Steps back that the trend reads.
+        ``trend``: takes and returns shape ``(n_clusters, n_steps)``.
         """
 
 
@@ -173,12 +157,8 @@ Compute = Callable[[Block], Array]
 class Feature:
     """One feature: what it is and how a block computes it.
 
-    Parameters
-    ----------
-    spec : FeatureSpec
-        Name, unit, lookback and sources.
-    compute : Compute
-        The value at step t may read steps up to t, never later ones.
+    ``spec``: name, unit, lookback and sources. ``compute``: the value at step t may read steps up
+    to t, never later ones.
     """
 
     spec: FeatureSpec
@@ -193,14 +173,8 @@ Derive = Callable[..., Array]
 class Derived:
     """A feature of other features of the same row, which therefore need not be stored.
 
-    Training, batch and online reads call the same function on the same float32 values.
-
-    Parameters
-    ----------
-    spec : FeatureSpec
-        Its ``inputs`` name the features it is derived from.
-    derive : Derive
-        One argument per input.
+    Training, batch and online reads call the same function on the same float32 values. ``spec``:
+    its ``inputs`` name the features it is derived from. ``derive``: one argument per input.
     """
 
     spec: FeatureSpec
@@ -249,10 +223,7 @@ class FeatureGroup(Stateful, ABC):
     def check_metrics(self, argument: str, names: Iterable[str]) -> None:
         """Raise unless every name is a metric that features may be made of.
 
-        Raises
-        ------
-        ConfigError
-            An unknown name, or a label: labels are truth, never a feature's source.
+        Raises ConfigError: an unknown name, or a label: labels are truth, never a feature's source.
         """
         allowed = [name for name in METRICS if name not in LABELS]
         wrong = [str(name) for name in names if name not in allowed]
@@ -267,10 +238,7 @@ class FeatureGroup(Stateful, ABC):
     def check_durations(self, argument: str, *durations: str) -> None:
         """Raise unless there are durations, each positive.
 
-        Raises
-        ------
-        ConfigError
-            No duration, or a text that is none.
+        Raises ConfigError: no duration, or a text that is none.
         """
         key = f"features.groups.{self.name}.{argument}"
         for duration in durations or ("",):

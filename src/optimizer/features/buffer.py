@@ -24,21 +24,9 @@ class TelemetryBuffer:
     Steps are appended; when the end of the memory is reached, the kept ones move to its start,
     so that a window never wraps around.
 
-    Parameters
-    ----------
-    metrics : tuple of str
-        The metrics to keep.
-    step : pandas.Timedelta
-        Length of one step.
-    keep_steps : int
-        How many steps to keep, the newest included.
-    newest : numpy.datetime64
-        UTC end of the newest step, to the microsecond; later rows move it on.
-
-    Attributes
-    ----------
-    ignored : int
-        Rows so far that were older than the buffer.
+    ``metrics``: the metrics to keep. ``step``: length of one step. ``keep_steps``: how many steps
+    to keep, the newest included. ``newest``: UTC end of the newest step, to the microsecond; later
+    rows move it on. ``ignored``: rows so far that were older than the buffer.
     """
 
     def __init__(
@@ -100,14 +88,8 @@ class TelemetryBuffer:
     def tail(self, metric: str, steps: int, skip: int = 0) -> FloatArray:
         """Return the last steps of a metric, a view of shape ``(steps, n_services)``.
 
-        Parameters
-        ----------
-        metric : str
-            The metric.
-        steps : int
-            How many steps; fewer are returned where the buffer keeps fewer.
-        skip : int
-            How many of the newest steps to leave out.
+        ``steps``: how many steps; fewer are returned where the buffer keeps fewer. ``skip``: how
+        many of the newest steps to leave out.
         """
         start = self._end - min(steps, self.keep_steps)
         rows = slice(start, self._end - skip)
@@ -122,21 +104,10 @@ class TelemetryBuffer:
     def update(self, frame: pd.DataFrame) -> int:
         """Take in rows; of two rows of a service and step the last one holds.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-            Canonical long frame with every metric of the buffer. A later step than the newest
-            moves the clock on, and skipped steps are gaps. An older row overwrites its cell.
-
-        Returns
-        -------
-        int
-            How many rows were older than the buffer and ignored.
-
-        Raises
-        ------
-        SchemaError
-            A column is missing or a timestamp lies off the clock; nothing is taken in then.
+        Returns how many rows were older than the buffer and ignored. ``frame``: canonical long
+        frame with every metric of the buffer. A later step than the newest moves the clock on, and
+        skipped steps are gaps. An older row overwrites its cell. Raises SchemaError: a column is
+        missing or a timestamp lies off the clock; nothing is taken in then.
         """
         self._check_columns(frame)
         ahead = self._steps_ahead(frame[TIMESTAMP])

@@ -25,12 +25,8 @@ in the processor's second-level cache and the calls are few enough."""
 def plan_features(groups: Sequence[FeatureGroup], layout: Layout) -> list[Feature | Derived]:
     """Return the features of all groups that the telemetry allows.
 
-    A group without any of its source metrics drops out with a log message.
-
-    Raises
-    ------
-    ConfigError
-        Two features share a name, no feature is left, or one lacks what it is derived from.
+    A group without any of its source metrics drops out with a log message. Raises ConfigError: two
+    features share a name, no feature is left, or one lacks what it is derived from.
     """
     features: list[Feature | Derived] = []
     for group in groups:
@@ -65,12 +61,7 @@ def derive_features(
 ) -> Iterator[tuple[str, FloatArray]]:
     """Yield name and values of each derived feature, float32.
 
-    Parameters
-    ----------
-    derived : mapping
-        Derived features by name.
-    column : callable
-        Returns the float32 values of a stored feature; all arrays have one shape.
+    ``column``: returns the float32 values of a stored feature; all arrays have one shape.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for name, feature in derived.items():
@@ -81,17 +72,8 @@ def derive_features(
 def compute_features(panel: Panel, groups: Sequence[FeatureGroup]) -> FeatureTable:
     """Compute the features of every present row.
 
-    Parameters
-    ----------
-    panel : Panel
-        Telemetry; the value at step t reads steps up to t only.
-    groups : sequence of FeatureGroup
-        The groups to run.
-
-    Returns
-    -------
-    FeatureTable
-        Rows sorted by service, then step.
+    Returns rows sorted by service, then step. ``panel``: telemetry; the value at step t reads steps
+    up to t only.
     """
     features = plan_features(groups, Layout(panel.metrics, panel.step))
     counts = np.count_nonzero(panel.present, axis=1)
@@ -166,10 +148,7 @@ def longest_reach(specs: Sequence[FeatureSpec]) -> pd.Timedelta:
 def check_history(panel: Panel, specs: Sequence[FeatureSpec]) -> None:
     """Raise if the telemetry's time span is shorter than the longest lookback.
 
-    Raises
-    ------
-    InsufficientHistoryError
-        No row could have a complete window.
+    Raises InsufficientHistoryError: no row could have a complete window.
     """
     span = panel.n_steps * panel.step
     need = longest_lookback(specs)

@@ -36,15 +36,11 @@ class Signed:
     middle ranks if they cancel, on the lower of them if one +inf too many is there, on the upper
     one for -inf.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        No NaN, shape ``(n_services, LONG + n_steps + rest)``: as many gaps go ahead as the longest
-        window reaches, and the length is a multiple of every batch.
-    surplus : numpy.ndarray
-        int8, same shape: 1 where the gaps so far are one +inf too many, 0 where they cancel.
-    length : int
-        The number of steps.
+    - ``values``: no NaN, shape ``(n_services, LONG + n_steps + rest)``: as many gaps go ahead as
+      the longest window reaches, and the length is a multiple of every batch.
+    - ``surplus``: int8, same shape: 1 where the gaps so far are one +inf too many, 0 where they
+      cancel.
+    - ``length``: the number of steps.
     """
 
     values: Array
@@ -80,20 +76,13 @@ def _parity(flags: NDArray[np.bool_]) -> NDArray[np.int8]:
 def moving_median(values: Array, steps: int, signed: Callable[[], Signed]) -> Array:
     """Return the median of the observed samples of each window of ``steps``.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``; NaN where nothing was measured, never infinite.
-    steps : int
-        Length of the window; the first windows are cut short by the start of the series.
-    signed : callable
-        Returns the same values with signed gaps.
+    Same shape and type; undefined where a window holds fewer than two samples. The value at step t
+    uses the samples ``t - steps + 1 … t``.
 
-    Returns
-    -------
-    numpy.ndarray
-        Same shape and type; undefined where a window holds fewer than two samples. The value
-        at step t uses the samples ``t - steps + 1 … t``.
+    - ``values``: float32, shape ``(n_services, n_steps)``; NaN where nothing was measured, never
+      infinite.
+    - ``steps``: length of the window; the first windows are cut short by the start of the series.
+    - ``signed``: returns the same values with signed gaps.
     """
     if steps % 2 or steps > LONG:  # an odd window has one middle rank, not two to choose from
         window = min(steps, values.shape[1])
@@ -144,17 +133,8 @@ def _batch(steps: int) -> int:
 def _middle(padded: Array, steps: int, length: int) -> tuple[Array, Array]:
     """Return ranks ``steps / 2 - 1`` and ``steps / 2`` of every window.
 
-    Parameters
-    ----------
-    padded : numpy.ndarray
-        No NaN, shape ``(n_services, LONG + n)``: the first window ends at ``LONG``.
-    steps, length : int
-        Length and number of windows.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Lower and upper middle rank, each of shape ``(n_services, length)``.
+    Lower and upper middle rank, each of shape ``(n_services, length)``. ``padded``: no NaN, shape
+    ``(n_services, LONG + n)``: the first window ends at ``LONG``.
     """
     batch = _batch(steps)
     count = -(-length // batch)

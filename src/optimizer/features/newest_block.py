@@ -25,16 +25,8 @@ TREND = 32
 class NewestFeatures:
     """Features of the services that have a row at the newest step.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_features, n_services)``.
-    specs : tuple of FeatureSpec
-        One per feature, in order.
-    services : tuple of str
-        One per column of the values.
-    timestamp : numpy.datetime64
-        UTC end of the newest step.
+    ``values``: float32, shape ``(n_features, n_services)``. ``specs``: one per feature, in order.
+    ``services``: one per column of the values. ``timestamp``: UTC end of the newest step.
     """
 
     values: FloatArray
@@ -61,18 +53,10 @@ def newest_features(
 ) -> NewestFeatures:
     """Compute features for the newest step only.
 
-    Parameters
-    ----------
-    buffer : TelemetryBuffer
-        The telemetry so far.
-    features : sequence of Feature or Derived
-        What :func:`~optimizer.features.engine.plan_features` returned for the buffer's layout;
-        planned once, used at every step.
-
-    Returns
-    -------
-    NewestFeatures
-        The values that :func:`~optimizer.features.engine.compute_features` has for this step.
+    Returns the values that :func:`~optimizer.features.engine.compute_features` has for this step.
+    ``buffer``: the telemetry so far. ``features``: what
+    :func:`~optimizer.features.engine.plan_features` returned for the buffer's layout; planned once,
+    used at every step.
     """
     block = NewestBlock(buffer)
     out = np.empty((len(features), buffer.n_services), dtype=np.float32)
@@ -95,10 +79,7 @@ def newest_features(
 class NewestBlock(Block):
     """All services of a buffer at its newest step; results have shape ``(n_services, 1)``.
 
-    Parameters
-    ----------
-    buffer : TelemetryBuffer
-        The telemetry so far.
+    ``buffer``: the telemetry so far.
     """
 
     def __init__(self, buffer: TelemetryBuffer) -> None:

@@ -28,14 +28,7 @@ NEAR = 256
 class PanelBlock(Block):
     """A few services over all steps of a panel.
 
-    Parameters
-    ----------
-    panel : Panel
-        The telemetry.
-    services : slice
-        The services of this block; few enough to stay in the processor's cache.
-    shared : dict
-        Results over the whole fleet.
+    ``services``: the services of this block; few enough to stay in the processor's cache.
     """
 
     def __init__(self, panel: Panel, services: slice, shared: dict[Hashable, Any]) -> None:

@@ -22,14 +22,8 @@ from optimizer.features.table import FeatureSpec
 class StoreSchema:
     """The features of some groups on some telemetry: names, types and views, no data.
 
-    Parameters
-    ----------
-    nodes : mapping
-        Configuration of the feature groups by name, as in ``conf/features``.
-    metrics : tuple of str
-        Metrics that the telemetry has.
-    step : pandas.Timedelta
-        Its clock.
+    ``nodes``: configuration of the feature groups by name, as in ``conf/features``. ``step``: its
+    clock.
     """
 
     nodes: Mapping[str, Any]

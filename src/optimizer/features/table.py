@@ -18,29 +18,16 @@ ON_DEMAND_VIEW = "interaction_features"
 class FeatureSpec:
     """What one feature is: the single source of its name, type, unit and lookback.
 
-    Parameters
-    ----------
-    name : str
-        Unique column name.
-    group : str
-        Name of the feature group that computes it.
-    unit : str
-        Unit of the value.
-    lookback : str
-        Duration of history that the value at time t reads, ending at t; ``"0h"`` for the
-        present step only.
-    source : tuple of str
-        Metrics it is computed from; empty for calendar features.
-    view : str
-        Feature view of the store that it belongs to.
-    scope : str
-        Entity the view is keyed by, ``"service"`` or ``"cluster"``.
-    inputs : tuple of str
-        Features of the same row that it is derived from on demand; empty if it is stored.
-    reach : str
-        History that an exponential mean still shows in float32; empty where it is the lookback.
-    dtype : str
-        Always ``"float32"``.
+    - ``group``: name of the feature group that computes it.
+    - ``lookback``: duration of history that the value at time t reads, ending at t; ``"0h"`` for
+      the present step only.
+    - ``source``: metrics it is computed from; empty for calendar features.
+    - ``view``: Feature view of the store that it belongs to.
+    - ``scope``: entity the view is keyed by, ``"service"`` or ``"cluster"``.
+    - ``inputs``: features of the same row that it is derived from on demand; empty if it is stored.
+    - ``reach``: history that an exponential mean still shows in float32; empty where it is the
+      lookback.
+    - ``dtype``: always ``"float32"``.
     """
 
     name: str
@@ -70,15 +57,9 @@ class FeatureSpec:
 class FeatureTable:
     """Features of all present rows.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_features, n_rows)``: feature-major, so that a column is contiguous.
-    specs : tuple of FeatureSpec
-        One per feature, in order.
-    service, step : numpy.ndarray
-        int32, shape ``(n_rows,)``: position of each row in the panel; sorted by service, then
-        step.
+    ``values``: float32, shape ``(n_features, n_rows)``: feature-major, so that a column is
+    contiguous. ``specs``: one per feature, in order. ``service``, ``step``: int32, shape
+    ``(n_rows,)``: position of each row in the panel; sorted by service, then step.
     """
 
     values: FloatArray
@@ -99,17 +80,8 @@ class FeatureTable:
     def take(self, rows: NDArray[np.int64], names: tuple[str, ...] | None = None) -> FloatArray:
         """Return the rows as a matrix.
 
-        Parameters
-        ----------
-        rows : numpy.ndarray
-            int64, shape ``(n,)``.
-        names : tuple of str, optional
-            Only these features, in this order.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n, n_features)``, Fortran order, a copy.
+        float32, shape ``(n, n_features)``, Fortran order, a copy. ``rows``: int64, shape ``(n,)``.
+        ``names``: only these features, in this order.
         """
         chosen = range(len(self.specs)) if names is None else [self.names.index(n) for n in names]
         out = np.empty((len(chosen), len(rows)), dtype=np.float32)

@@ -47,14 +47,9 @@ def _bounded(move: object, values: Array, steps: int, **options: int) -> Array:
 def moving_count(doubled: list[Array], steps: int) -> Array:
     """Return how many flags of each window are set.
 
-    Parameters
-    ----------
-    doubled : list of numpy.ndarray
-        Counts over windows of 1, 2, 4, 8 … steps, so far as known; more are appended. The flags
-        that they start from are integers that hold ``steps``: of narrow ones many are added at a
-        time.
-    steps : int
-        Length of a window: it is put together from those.
+    ``doubled``: counts over windows of 1, 2, 4, 8 … steps, so far as known; more are appended. The
+    flags that they start from are integers that hold ``steps``: of narrow ones many are added at a
+    time.
     """
     while len(doubled) < steps.bit_length():
         doubled.append(_add_earlier(doubled[-1], doubled[-1], 1 << (len(doubled) - 1)))
@@ -77,16 +72,9 @@ def _add_earlier(values: Array, others: Array, steps: int) -> Array:
 def widen(windows: Array, length: int, steps: int, pick: np.ufunc, apart: int = 1) -> Array:
     """Return windows of ``steps`` samples from shorter ones: 1 to 168 takes eight vector passes.
 
-    Parameters
-    ----------
-    windows : numpy.ndarray
-        Result of each window of ``length`` samples, shape ``(n_services, n_steps)``.
-    length, steps : int
-        Dataset of a given and of a wanted window, ``length <= steps``.
-    pick : numpy.ufunc
-        Joins two windows, which may overlap: a minimum or maximum.
-    apart : int
-        Steps from one sample of a window to the next.
+    ``windows``: result of each window of ``length`` samples, shape ``(n_services, n_steps)``.
+    ``length``, ``steps``: Dataset of a given and of a wanted window, ``length <= steps``. ``pick``:
+    joins two windows, which may overlap: a minimum or maximum.
     """
     while length < steps:
         more = min(length, steps - length)
@@ -102,16 +90,10 @@ def widen(windows: Array, length: int, steps: int, pick: np.ufunc, apart: int = 
 def exponential_mean(samples: NDArray[np.complex64], halflife: int) -> Array:
     """Return the mean of all samples so far, each halved for every half-life of its age.
 
-    The weights are made to grow from step to step instead, so that a running sum does; the
-    growth cancels in the mean. It starts anew after 64 half-lives.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        Value and 1 of an observed sample, 0 and 0 in a gap, as real and imaginary part: one
-        running sum then serves the sum and the weights.
-    halflife : int
-        Steps after which a sample weighs half.
+    The weights are made to grow from step to step instead, so that a running sum does; the growth
+    cancels in the mean. It starts anew after 64 half-lives. ``samples``: value and 1 of an observed
+    sample, 0 and 0 in a gap, as real and imaginary part: one running sum then serves the sum and
+    the weights. ``halflife``: steps after which a sample weighs half.
     """
     length = samples.shape[1]
     span = min(length, CHUNK * halflife)

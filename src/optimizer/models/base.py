@@ -18,18 +18,9 @@ from optimizer.targets.task import EventTask, ForecastTask
 class Runtime:
     """How to run, apart from what to learn.
 
-    Parameters
-    ----------
-    seed : int
-        Seeds every random choice.
-    threads : int
-        Threads a library may use, at least 1.
-    progress : bool
-        Show progress bars (only on a terminal).
-    watch : TrainingCallback
-        Told how the training goes; may end it.
-    scheduler : str, optional
-        Address of the Dask scheduler that a distributed fit runs on.
+    ``seed``: seeds every random choice. ``threads``: threads a library may use, at least 1.
+    ``progress``: show progress bars (only on a terminal). ``watch``: told how the training goes;
+    may end it. ``scheduler``: address of the Dask scheduler that a distributed fit runs on.
     """
 
     seed: int = 7
@@ -43,16 +34,9 @@ class Runtime:
 class TrainingLog:
     """What happened during a fit.
 
-    Parameters
-    ----------
-    curves : dict
-        Per curve name (for example ``"train"``, ``"valid"``) one value per iteration or epoch.
-    metric : str
-        What the curves show, for the axis.
-    best_iteration : int
-        The iteration kept by early stopping, from 1; 0 if the model does not iterate.
-    notes : tuple of str
-        Lines worth showing the user, for example how many rows were resampled.
+    ``curves``: per curve name (for example ``"train"``, ``"valid"``) one value per iteration or
+    epoch. ``best_iteration``: the iteration kept by early stopping, from 1; 0 if the model does not
+    iterate. ``notes``: lines worth showing the user, for example how many rows were resampled.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -105,16 +89,9 @@ class ExceedanceModel(Protocol):
     ) -> None:
         """Learn shares from rows of one level each.
 
-        Parameters
-        ----------
-        X : numpy.ndarray
-            float32, shape ``(n, n_inputs)``; NaN where unknown.
-        y : numpy.ndarray
-            float32, shape ``(n,)``, in [0, 1].
-        monotone : sequence of int
-            Per input 1 if the share never falls in it, -1 if it never rises, else 0.
-        runtime : Runtime
-            Seed and threads.
+        ``X``: float32, shape ``(n, n_inputs)``; NaN where unknown. ``y``: float32, shape ``(n,)``,
+        in [0, 1]. ``monotone``: per input 1 if the share never falls in it, -1 if it never rises,
+        else 0.
         """
         ...
 

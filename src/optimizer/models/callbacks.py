@@ -11,10 +11,7 @@ import numpy as np
 class TrainingStopped(Exception):  # noqa: N818 - nothing has gone wrong
     """The watcher ended the training; nothing was learned that should be used.
 
-    Parameters
-    ----------
-    reason : str
-        For example ``"pruned"``.
+    ``reason``: for example ``"pruned"``.
     """
 
     def __init__(self, reason: str) -> None:
@@ -26,17 +23,11 @@ class TrainingStopped(Exception):  # noqa: N818 - nothing has gone wrong
 class TrainingCallback:
     """Takes the validation figure of a training that goes on.
 
-    Events report the average precision, forecasts a pinball loss (of boosters: relative to that
-    of a constant, since each of their models has a scale of its own). The values of trainings of
-    one model are comparable at equal shares.
-
-    Parameters
-    ----------
-    tell : callable, optional
-        Called with the share of the whole work that is done, in (0, 1], and the value; raises
-        :class:`TrainingStopped` to end the training. None: nobody watches.
-    start, stop : float
-        The part of the whole that this training is.
+    Events report the average precision, forecasts a pinball loss (of boosters: relative to that of
+    a constant, since each of their models has a scale of its own). The values of trainings of one
+    model are comparable at equal shares. ``tell``: called with the share of the whole work that is
+    done, in (0, 1], and the value; raises :class:`TrainingStopped` to end the training. None:
+    nobody watches. ``start``, ``stop``: the part of the whole that this training is.
     """
 
     tell: Callable[[float, float], None] | None = None
@@ -57,10 +48,7 @@ class TrainingCallback:
     def report(self, share: float, value: float) -> None:
         """Report a value when a share in (0, 1] of this training is done.
 
-        Raises
-        ------
-        TrainingStopped
-            The watcher has seen enough.
+        Raises TrainingStopped: the watcher has seen enough.
         """
         if self.tell is not None and np.isfinite(value):
             self.tell(self.start + share * (self.stop - self.start), float(value))

@@ -26,17 +26,9 @@ EIGHT = ("now", "lag_1", "lag_24h", "mean_24h", "max_24h", "max_7d", "hour_sin",
 def last_observed(values: FloatArray, max_age: int | None = None) -> FloatArray:
     """Return the last value observed at or before each step.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    max_age : int, optional
-        Oldest age in steps that still counts; any if absent.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, same shape; NaN where nothing young enough was observed.
+    float32, same shape; NaN where nothing young enough was observed. ``values``: float32, shape
+    ``(n_services, n_steps)``, NaN in gaps. ``max_age``: oldest age in steps that still counts; any
+    if absent.
     """
     clock = np.arange(values.shape[1], dtype=np.int32)
     source = np.where(np.isnan(values), np.int32(-1), clock)
@@ -69,14 +61,8 @@ def gather(grid: FloatArray, service: IntArray, step: NDArray[np.integer]) -> Fl
 def rolling(values: FloatArray, window: int, how: str) -> FloatArray:
     """Return the mean, median or maximum of the observed values in ``(t - window, t]``.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    window : int
-        Steps, at least 1; shortened to the clock.
-    how : str
-        ``"mean"``, ``"median"`` or ``"max"``.
+    ``values``: float32, shape ``(n_services, n_steps)``, NaN in gaps. ``window``: steps, at least
+    1; shortened to the clock. ``how``: ``"mean"``, ``"median"`` or ``"max"``.
     """
     import bottleneck as bn
 
@@ -93,21 +79,12 @@ def trailing_quantiles(
 ) -> FloatArray:
     """Return quantiles of the values observed in ``(t - window, t]``.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    at : tuple of numpy.ndarray
-        Service and step t of each row, shape ``(n,)``.
-    window : int
-        Steps, at least 1; shortened to the clock.
-    levels : sequence of float
-        Quantile levels in (0, 1), linear between order statistics.
+    float32, shape ``(n, n_levels)``, NaN where nothing was observed.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n, n_levels)``, NaN where nothing was observed.
+    - ``values``: float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    - ``at``: service and step t of each row, shape ``(n,)``.
+    - ``window``: steps, at least 1; shortened to the clock.
+    - ``levels``: Quantile levels in (0, 1), linear between order statistics.
     """
     size = min(window, values.shape[1])
     padded = np.pad(values, ((0, 0), (size - 1, 0)), constant_values=np.nan)
@@ -124,21 +101,12 @@ def same_hour_quantiles(
 ) -> FloatArray:
     """Return quantiles of the values at the target's time of day on past days.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``, NaN in gaps.
-    at : tuple of numpy.ndarray
-        Service and step t of each row, shape ``(n,)``.
-    back : numpy.ndarray
-        How many steps before t each of the days is: :func:`steps_back`.
-    levels : sequence of float
-        Quantile levels in (0, 1), linear between order statistics.
+    float32, shape ``(n, n_levels)``, NaN where nothing was observed.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n, n_levels)``, NaN where nothing was observed.
+    - ``values``: float32, shape ``(n_services, n_steps)``, NaN in gaps.
+    - ``at``: service and step t of each row, shape ``(n,)``.
+    - ``back``: how many steps before t each of the days is: :func:`steps_back`.
+    - ``levels``: Quantile levels in (0, 1), linear between order statistics.
     """
     service, step = at[0][:, None], at[1][:, None]
     return _quantiles(
@@ -180,14 +148,9 @@ def same_hour_mean(
 ) -> FloatArray:
     """Return the mean of the values at the target's time of day on past days, shape ``(n,)``.
 
-    Parameters
-    ----------
-    grid : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``.
-    service, step : numpy.ndarray
-        int32, shape ``(n,)``: moment of prediction t.
-    ahead, day, days : int
-        Horizon and 24 hours in steps, and how many days to average: see :func:`steps_back`.
+    ``grid``: float32, shape ``(n_services, n_steps)``. ``service``, ``step``: int32, shape
+    ``(n,)``: moment of prediction t. ``ahead``, ``day``, ``days``: horizon and 24 hours in steps,
+    and how many days to average: see :func:`steps_back`.
     """
     total = np.zeros(len(step), dtype=np.float64)
     seen = np.zeros(len(step), dtype=np.int64)

@@ -10,14 +10,8 @@ from contextlib import contextmanager
 def round_bar(total: int, label: str, shown: bool) -> Iterator[Callable[[], None]]:
     """Yield a function to call once per boosting round.
 
-    Parameters
-    ----------
-    total : int
-        Rounds at most.
-    label : str
-        What is being fitted.
-    shown : bool
-        Draw the bar; otherwise the function does nothing.
+    ``total``: rounds at most. ``label``: what is being fitted. ``shown``: draw the bar; otherwise
+    the function does nothing.
     """
     if not shown:
         yield lambda: None

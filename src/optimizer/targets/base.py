@@ -18,18 +18,13 @@ Kind = Literal["event", "forecast", "exceedance"]
 class Labels:
     """The truth that a target reads off the telemetry.
 
-    Parameters
-    ----------
-    y : numpy.ndarray
-        float32, shape ``(n_services, n_steps)`` for events (0 or 1, NaN where unknown),
-        ``(n_services, n_steps, n_horizons)`` for forecasts (NaN where unobserved).
-    eligible : numpy.ndarray
-        bool, shape ``(n_services, n_steps)``: rows that are trained on, predicted and scored.
-    events : numpy.ndarray
-        bool, shape ``(n_services, n_steps)``: steps at which an event begins; all False for
-        forecasts.
-    rule : str
-        How the label was made, for the report.
+    - ``y``: float32, shape ``(n_services, n_steps)`` for events (0 or 1, NaN where unknown),
+      ``(n_services, n_steps, n_horizons)`` for forecasts (NaN where unobserved).
+    - ``eligible``: bool, shape ``(n_services, n_steps)``: rows that are trained on, predicted and
+      scored.
+    - ``events``: bool, shape ``(n_services, n_steps)``: steps at which an event begins; all False
+      for forecasts.
+    - ``rule``: how the label was made, for the report.
     """
 
     y: FloatArray
@@ -65,19 +60,13 @@ class RowTarget(Target, Protocol):
     def task(self, step: pd.Timedelta) -> Task:
         """Return the task for models on a clock of this step.
 
-        Raises
-        ------
-        ConfigError
-            A horizon is shorter than a step.
+        Raises ConfigError: a horizon is shorter than a step.
         """
         ...
 
     def label(self, panel: Panel) -> Labels:
         """Return the labels of every row.
 
-        Raises
-        ------
-        ConfigError
-            The telemetry lacks the metric.
+        Raises ConfigError: the telemetry lacks the metric.
         """
         ...

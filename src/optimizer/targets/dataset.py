@@ -15,17 +15,11 @@ from optimizer.features.table import FeatureTable
 class Dataset:
     """Rows of one fold, as views on the panel and the feature table: nothing is copied.
 
-    Parameters
-    ----------
-    panel : Panel
-        Telemetry; a model may read steps ``<= step`` of a row and no others.
-    table : FeatureTable
-        Features of all present rows of the panel.
-    rows : numpy.ndarray
-        int64, shape ``(n,)``: rows of the table, ascending.
-    y : numpy.ndarray
-        Events: float32, shape ``(n,)``, 0 or 1. Forecasts: float32, shape ``(n, n_horizons)``,
-        NaN where the future was not observed.
+    - ``panel``: telemetry; a model may read steps ``<= step`` of a row and no others.
+    - ``table``: features of all present rows of the panel.
+    - ``rows``: int64, shape ``(n,)``: rows of the table, ascending.
+    - ``y``: events: float32, shape ``(n,)``, 0 or 1. Forecasts: float32, shape ``(n, n_horizons)``,
+      NaN where the future was not observed.
     """
 
     panel: Panel

@@ -16,10 +16,7 @@ PREDICTABLE = (CPU, MEMORY)
 def resolve_horizon(horizon: str, step: pd.Timedelta) -> tuple[pd.Timedelta, int]:
     """Return a horizon as a duration and as a whole number of steps.
 
-    Raises
-    ------
-    ConfigError
-        The horizon is no whole number of steps.
+    Raises ConfigError: the horizon is no whole number of steps.
     """
     value = parse_duration(horizon, "target.horizon")
     steps = count_steps(value, step)
@@ -36,10 +33,7 @@ def resolve_horizon(horizon: str, step: pd.Timedelta) -> tuple[pd.Timedelta, int
 def check_metric(metric: str) -> None:
     """Raise unless the metric is a utilisation.
 
-    Raises
-    ------
-    ConfigError
-        Another metric was asked for.
+    Raises ConfigError: Another metric was asked for.
     """
     if metric not in PREDICTABLE:
         raise ConfigError(
@@ -53,17 +47,8 @@ def check_metric(metric: str) -> None:
 def count_ahead(flags: Array, steps: int) -> Array:
     """Return how many of the next ``steps`` flags are set: those in ``(t, t + steps]``.
 
-    Parameters
-    ----------
-    flags : numpy.ndarray
-        bool, shape ``(n_services, n_steps)``.
-    steps : int
-        Length of the look-ahead; steps past the end of the clock count as not set.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, same shape.
+    int32, same shape. ``flags``: bool, shape ``(n_services, n_steps)``. ``steps``: length of the
+    look-ahead; steps past the end of the clock count as not set.
     """
     n_services, n_steps = flags.shape
     total = np.zeros((n_services, n_steps + 1), dtype=np.int32)

@@ -18,12 +18,8 @@ from optimizer.core.panel import Panel
 class Fold:
     """Half-open ranges of steps; each ends a gap before the next begins.
 
-    Parameters
-    ----------
-    train, valid, test : tuple of int
-        First step and the step after the last.
-    gap_steps : int
-        Steps left out at the end of training and of validation.
+    ``train``, ``valid``, ``test``: first step and the step after the last. ``gap_steps``: steps
+    left out at the end of training and of validation.
     """
 
     train: tuple[int, int]
@@ -74,10 +70,7 @@ class RollingOrigin:
     def gap_of(self, least: pd.Timedelta) -> pd.Timedelta:
         """Return the gap, checked against the least that the target allows.
 
-        Raises
-        ------
-        ConfigError
-            The configured gap is shorter: a label of one fold would read the next.
+        Raises ConfigError: the configured gap is shorter: a label of one fold would read the next.
         """
         if self.gap is None:
             return least
@@ -94,13 +87,9 @@ class RollingOrigin:
     def split(self, panel: Panel, least_gap: pd.Timedelta) -> list[Fold]:
         """Return the folds, oldest first.
 
-        Only steps at which any service was observed count as time, so that a trace of separate
-        days is cut by its days. Where the folds lie depends on the clock, never on values.
-
-        Raises
-        ------
-        InsufficientHistoryError
-            A part would be empty after its gap.
+        Only steps at which any service was observed count as time, so that a trace of separate days
+        is cut by its days. Where the folds lie depends on the clock, never on values. Raises
+        InsufficientHistoryError: a part would be empty after its gap.
         """
         piece = self.test / self.folds
         edges = [1 - piece * left for left in range(self.folds, -1, -1)]
@@ -109,13 +98,9 @@ class RollingOrigin:
     def validation_folds(self, panel: Panel, least_gap: pd.Timedelta, count: int) -> list[Fold]:
         """Return folds that validate before every test fold and test on nothing, oldest first.
 
-        The newest trains and validates on the rows of the first fold of :meth:`split`; each
-        earlier one validates on the share before and trains on all that is older.
-
-        Raises
-        ------
-        InsufficientHistoryError
-            A part would be empty after its gap.
+        The newest trains and validates on the rows of the first fold of :meth:`split`; each earlier
+        one validates on the share before and trains on all that is older. Raises
+        InsufficientHistoryError: a part would be empty after its gap.
         """
         first = 1 - self.test / self.folds * self.folds  # as split() has it, to the last digit
         origins = [first - self.valid * back for back in range(count - 1, -1, -1)]

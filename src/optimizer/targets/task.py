@@ -11,16 +11,8 @@ import pandas as pd
 class EventTask:
     """An event task: will the service need scaling within the horizon.
 
-    Parameters
-    ----------
-    metric : str
-        The metric held against the ceiling.
-    ceiling : float
-        Fraction of capacity.
-    horizon : pandas.Timedelta
-        The label at t looks at the steps in ``(t, t + horizon]``.
-    horizon_steps : int
-        The horizon in steps.
+    ``horizon``: the label at t looks at the steps in ``(t, t + horizon]``. ``horizon_steps``: the
+    horizon in steps.
     """
 
     metric: str
@@ -33,16 +25,8 @@ class EventTask:
 class ForecastTask:
     """A forecast task: the metric at ``t + horizon``, as quantiles.
 
-    Parameters
-    ----------
-    metric : str
-        The metric to forecast.
-    horizons : tuple of pandas.Timedelta
-        Distances into the future.
-    horizon_steps : tuple of int
-        The horizons in steps.
-    quantiles : tuple of float
-        Levels in (0, 1), ascending, 0.5 among them.
+    ``horizon_steps``: the horizons in steps. ``quantiles``: levels in (0, 1), ascending, 0.5 among
+    them.
     """
 
     metric: str

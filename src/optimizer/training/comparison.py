@@ -29,18 +29,9 @@ REFERENCES = ("persistence", "seasonal_naive")
 class Comparison:
     """Figures and predictions of several models on one test fold.
 
-    Parameters
-    ----------
-    figures : dict
-        Figures by model name; the first is the model, the others are baselines.
-    predictions : dict
-        What :meth:`TrainedModel.predict` returned on the test rows, by model name.
-    raw : numpy.ndarray
-        The model's own predictions before calibration.
-    difference : dict
-        Model minus best baseline, with paired intervals.
-    best_baseline : str
-        The baseline with the best primary metric.
+    ``figures``: figures by model name; the first is the model, the others are baselines.
+    ``predictions``: what :meth:`TrainedModel.predict` returned on the test rows, by model name.
+    ``raw``: the model's own predictions before calibration.
     """
 
     figures: dict[str, dict[str, float]]
@@ -55,16 +46,8 @@ def compare_models(
 ) -> Comparison:
     """Return the figures of every model on the fold's test rows.
 
-    Parameters
-    ----------
-    models : mapping of str to TrainedModel
-        The model first, then the baselines.
-    fold : FoldDataset
-        All test rows are predicted; training and validation rows give each service's past rate.
-    labels : Labels
-        Gives the moments at which events begin.
-    settings : Evaluation
-        Costs, budgets and the bootstrap.
+    ``models``: the model first, then the baselines. ``fold``: all test rows are predicted; training
+    and validation rows give each service's past rate.
     """
     name, *baselines = models
     test = fold.test

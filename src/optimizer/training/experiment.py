@@ -38,22 +38,11 @@ from optimizer.training.fit import (
 class Components:
     """What a configuration names, built: nothing has been read yet.
 
-    Parameters
-    ----------
-    source, target, split, imbalance, evaluation
-        One component each.
-    groups : tuple of FeatureGroup
-        Feature groups.
-    model : object
-        The model, unfitted.
-    baselines : dict
-        Unfitted baselines by name.
-    runtime : Runtime
-        Seed and threads.
-    surfaces : mapping
-        Exceedance surface of each resource.
-    quality, store : object
-        The guard of the telemetry, and where features are stored.
+    - ``source``, ``target``, ``split``, ``imbalance``, ``evaluation``: one component each.
+    - ``model``: the model, unfitted.
+    - ``baselines``: unfitted baselines by name.
+    - ``surfaces``: exceedance surface of each resource.
+    - ``quality``, ``store``: the guard of the telemetry, and where features are stored.
     """
 
     source: TelemetrySource
@@ -74,14 +63,7 @@ class Components:
 class Experiment:
     """A configuration applied to telemetry.
 
-    Parameters
-    ----------
-    fit_config : FitConfig
-        What to fit and how.
-    labels : Labels
-        The truth of every row.
-    folds : tuple of FoldDataset
-        Oldest first.
+    ``labels``: the truth of every row. ``folds``: oldest first.
     """
 
     fit_config: FitConfig
@@ -92,10 +74,7 @@ class Experiment:
 def build_components(config: ExperimentConfig) -> Components:
     """Build every component and refuse impossible pairs, before any data is read.
 
-    Raises
-    ------
-    ConfigError
-        A value is out of its range, or two choices do not go together.
+    Raises ConfigError: a value is out of its range, or two choices do not go together.
     """
     target: Target = build(config.target, "target", Target)
     model = build(config.model, "model")
@@ -151,10 +130,7 @@ def build_surfaces(config: ExperimentConfig) -> dict[str, RollingSurface]:
 def refuse_row_model(config: ExperimentConfig) -> None:
     """Raise if a setting of ``model`` was given for a surface, which does not read it.
 
-    Raises
-    ------
-    ConfigError
-        It names where the surface's own model stands.
+    Raises ConfigError: it names where the surface's own model stands.
     """
     for override in config.overrides:
         key = override.split("=")[0].lstrip("+~")
@@ -173,10 +149,7 @@ def refuse_row_model(config: ExperimentConfig) -> None:
 def refuse_search(config: ExperimentConfig) -> None:
     """Raise if a search was chosen where only trainings are run.
 
-    Raises
-    ------
-    ConfigError
-        What is missing is named.
+    Raises ConfigError: what is missing is named.
     """
     if config.search and config.trial.number is None:
         raise ConfigError(
@@ -190,10 +163,7 @@ def refuse_search(config: ExperimentConfig) -> None:
 def check_search(config: ExperimentConfig, target: Target) -> None:
     """Raise if a search was chosen for a target that is not learned from rows.
 
-    Raises
-    ------
-    ConfigError
-        ``search=…`` with a target of kind exceedance.
+    Raises ConfigError: ``search=…`` with a target of kind exceedance.
     """
     if config.search and not isinstance(target, RowTarget):
         raise ConfigError(
@@ -207,10 +177,7 @@ def check_search(config: ExperimentConfig, target: Target) -> None:
 def check_runner(model: object, runner: str) -> None:
     """Raise if a model shall train on the workers of Dask and there are none.
 
-    Raises
-    ------
-    ConfigError
-        ``model.distributed`` without ``runner=dask``.
+    Raises ConfigError: ``model.distributed`` without ``runner=dask``.
     """
     if getattr(model, "distributed", False) and runner != "dask":
         raise ConfigError(
@@ -224,10 +191,7 @@ def check_runner(model: object, runner: str) -> None:
 def build_runtime(config: ExperimentConfig) -> Runtime:
     """Return seed and threads; progress bars only on a terminal.
 
-    Raises
-    ------
-    ConfigError
-        A negative seed, or less than one thread.
+    Raises ConfigError: a negative seed, or less than one thread.
     """
     require_count("seed", config.seed, 0, fix=7)
     if config.threads is not None:
@@ -240,21 +204,9 @@ def build_experiment(
 ) -> Experiment:
     """Label the rows and cut them into folds.
 
-    Parameters
-    ----------
-    parts : Components
-        What the configuration names.
-    panel, table : Panel, FeatureTable
-        Telemetry and features of all rows.
-    validations : int, optional
-        Folds that validate before every test fold, for a search; the split's own if absent.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        The history is shorter than the longest lookback, or a fold would be empty.
-    TargetError
-        A fold cannot be learned from.
+    ``validations``: folds that validate before every test fold, for a search; the split's own if
+    absent. Raises InsufficientHistoryError: the history is shorter than the longest lookback, or a
+    fold would be empty; TargetError: a fold cannot be learned from.
     """
     target = parts.target
     assert isinstance(target, RowTarget)  # noqa: S101 - the flow goes by the target's kind

@@ -28,12 +28,8 @@ from optimizer.training.predictor import TrainedModel
 class FoldDataset:
     """The rows of one fold.
 
-    Parameters
-    ----------
-    train, valid, test : Dataset
-        Eligible rows, every one of them; validation and test are never resampled.
-    fold : Fold
-        Where they lie on the clock.
+    ``train``, ``valid``, ``test``: eligible rows, every one of them; validation and test are never
+    resampled. ``fold``: where they lie on the clock.
     """
 
     train: Dataset
@@ -46,18 +42,7 @@ class FoldDataset:
 class FitConfig:
     """What to fit and how.
 
-    Parameters
-    ----------
-    task : EventTask or ForecastTask
-        What to predict.
-    imbalance : ImbalanceStrategy
-        Sees the training rows only.
-    evaluation : Evaluation
-        Calibration and costs.
-    groups : tuple of FeatureGroup
-        Feature groups of the table.
-    runtime : Runtime
-        Seed and threads.
+    ``imbalance``: sees the training rows only.
     """
 
     task: Task
@@ -79,19 +64,8 @@ elsewhere."""
 def check_pair(model: object, name: str, task_kind: str) -> None:
     """Raise if a model cannot serve the target.
 
-    Parameters
-    ----------
-    model : object
-        An instance of the chosen model or baseline.
-    name : str
-        Its choice, for the message.
-    task_kind : {"event", "forecast", "exceedance"}
-        What the target asks for.
-
-    Raises
-    ------
-    ConfigError
-        The pair is impossible.
+    ``model``: an instance of the chosen model or baseline. ``task_kind``: what the target asks for.
+    Raises ConfigError: the pair is impossible.
     """
     protocol = PROTOCOLS[task_kind]
     if not isinstance(model, protocol):
@@ -108,10 +82,7 @@ def check_pair(model: object, name: str, task_kind: str) -> None:
 def check_imbalance(imbalance: str, target: str, task_kind: str) -> None:
     """Raise if a strategy for rare events is given for a target that is none.
 
-    Raises
-    ------
-    ConfigError
-        The strategy makes no sense.
+    Raises ConfigError: the strategy makes no sense.
     """
     if task_kind != "event" and imbalance != "none":
         raise ConfigError(
@@ -139,11 +110,7 @@ def check_fold(fold: FoldDataset, task: Task, *, tests: bool = True) -> None:
     """Raise if a part has no rows, or events without both classes in training.
 
     A fold that does not test is scored on its validation rows, so these need both classes too.
-
-    Raises
-    ------
-    TargetError
-        Nothing could be learned or measured.
+    Raises TargetError: nothing could be learned or measured.
     """
     parts = {"train": fold.train, "valid": fold.valid, "test": fold.test}
     for name, part in list(parts.items())[: 3 if tests else 2]:
@@ -172,23 +139,9 @@ def fit_model(
 ) -> tuple[TrainedModel, TrainingLog]:
     """Fit on the training rows, calibrate and choose the threshold on the validation rows.
 
-    Parameters
-    ----------
-    name : str
-        The model's choice, for reports.
-    model : EventClassifier or Forecaster
-        Unfitted.
-    fold : FoldDataset
-        The test rows are not read.
-    fit_config : FitConfig
-        Task, strategy and settings.
-    adjust : bool
-        Adjust forecast quantiles on the validation fold; a point baseline keeps its own.
-
-    Returns
-    -------
-    TrainedModel, TrainingLog
-        The model with its calibration, and what happened during the fit.
+    Returns the model with its calibration, and what happened during the fit. ``model``: unfitted.
+    ``fold``: the test rows are not read. ``adjust``: adjust forecast quantiles on the validation
+    fold; a point baseline keeps its own.
     """
     bare, log = fit_uncalibrated(name, model, fold, fit_config)
     return _calibrate(bare, fold.valid, fit_config, adjust=adjust), log

@@ -33,17 +33,8 @@ def difference_interval(
 ) -> tuple[float, float, float] | None:
     """Return a job's figure minus the best job's on the same test rows, with its interval.
 
-    Parameters
-    ----------
-    frame, best : pandas.DataFrame
-        Two ``predictions.parquet``.
-    settings : Evaluation
-        The bootstrap over services.
-
-    Returns
-    -------
-    tuple or None
-        Difference, lower and upper bound; None if the two were tested on other rows or quantiles.
+    Difference, lower and upper bound; None if the two were tested on other rows or quantiles.
+    ``frame``, ``best``: two ``predictions.parquet``.
     """
     keys = [SERVICE, TIMESTAMP, *(["horizon"] if "horizon" in frame else [])]
     if set(frame) != set(best) or len(frame) != len(best):
@@ -87,11 +78,8 @@ def grid_rows(
 ) -> tuple[Row, list[Row]]:
     """Return head and rows of the table.
 
-    Parameters
-    ----------
-    jobs : sequence of tuple
-        In the order of the rows: what sets the job apart, its record, and its difference
-        to the first one on the test fold.
+    ``jobs``: in the order of the rows: what sets the job apart, its record, and its difference to
+    the first one on the test fold.
     """
     metric = str(jobs[0][1]["metric"])
     head: Row = ("job", "validation", "test", "interval", "test, against the first", "took s")

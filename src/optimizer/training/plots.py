@@ -39,22 +39,7 @@ def save_plots(
 ) -> None:
     """Draw the pictures that suit the task and write them as PNG.
 
-    Parameters
-    ----------
-    trained : TrainedModel
-        The model shown.
-    log : TrainingLog
-        What happened during its fit.
-    comparison : Comparison
-        Predictions of the model and the baselines on the test rows.
-    test : Dataset
-        These rows.
-    labels : Labels
-        Gives the moments at which events begin.
-    settings : Evaluation
-        Budgets of false alarms.
-    directory : pathlib.Path
-        Created if absent.
+    ``directory``: created if absent.
     """
     directory.mkdir(parents=True, exist_ok=True)
     figures = {"training_curve": plot_training(log)}

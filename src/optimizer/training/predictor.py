@@ -27,28 +27,12 @@ from optimizer.targets.task import EventTask, Task
 class TrainedModel:
     """What is registered and served.
 
-    Parameters
-    ----------
-    name : str
-        Which model it is, for example ``lightgbm``.
-    model : EventClassifier or Forecaster
-        Fitted.
-    task : EventTask or ForecastTask
-        What it predicts.
-    groups : tuple of FeatureGroup
-        Feature groups whose features it reads.
-    features : tuple of str
-        Names of these features, in order.
-    metrics : tuple of str
-        Metrics its telemetry must have.
-    step : pandas.Timedelta
-        The clock it was trained on.
-    calibrator : Calibrator or QuantileCalibrator, optional
-        Fitted on the validation fold; None leaves predictions as they are.
-    threshold : float, optional
-        Decision threshold on the calibrated probability; None for forecasts.
-    fitted_until : numpy.datetime64
-        The newest moment whose data fit or calibration may have seen.
+    - ``name``: which model it is, for example ``lightgbm``.
+    - ``features``: Names of these features, in order.
+    - ``step``: the clock it was trained on.
+    - ``calibrator``: fitted on the validation fold; None leaves predictions as they are.
+    - ``threshold``: decision threshold on the calibrated probability; None for forecasts.
+    - ``fitted_until``: the newest moment whose data fit or calibration may have seen.
     """
 
     name: str
@@ -87,10 +71,7 @@ class TrainedModel:
     def align(self, panel: Panel, table: FeatureTable) -> tuple[Panel, FeatureTable]:
         """Return panel and features as this model expects them.
 
-        Raises
-        ------
-        SchemaError
-            The telemetry lacks a metric, or runs on another clock.
+        Raises SchemaError: the telemetry lacks a metric, or runs on another clock.
         """
         missing = [name for name in self.metrics if not panel.has(name)]
         if missing or panel.step != self.step:
@@ -110,24 +91,12 @@ class TrainedModel:
     def predict_telemetry(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the newest prediction of every service.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-            Canonical long frame: history of whole clusters, as long as the longest lookback. To
-            be what it was in the evaluation, a booster's forecast a day ahead or more needs the
-            longer of that and 14 days, and its horizon and 24 h on top: its experts read 14 days
-            and are weighed by their latest known losses.
-
-        Returns
-        -------
-        pandas.DataFrame
-            As :func:`frame_predictions`, one moment per service: its last row that has the
-            metric.
-
-        Raises
-        ------
-        SchemaError
-            The frame is not canonical, lacks a metric, or runs on another clock.
+        As :func:`frame_predictions`, one moment per service: its last row that has the metric.
+        ``frame``: canonical long frame: history of whole clusters, as long as the longest lookback.
+        To be what it was in the evaluation, a booster's forecast a day ahead or more needs the
+        longer of that and 14 days, and its horizon and 24 h on top: its experts read 14 days and
+        are weighed by their latest known losses. Raises SchemaError: the frame is not canonical,
+        lacks a metric, or runs on another clock.
         """
         if TIMESTAMP in frame:
             frame = frame.assign(**{TIMESTAMP: frame[TIMESTAMP].astype(TIMESTAMP_DTYPE)})
@@ -141,14 +110,8 @@ class TrainedModel:
 def predict_newest(trained: TrainedModel, panel: Panel, table: FeatureTable) -> pd.DataFrame:
     """Return the prediction at each service's newest row that has the metric.
 
-    Parameters
-    ----------
-    trained : TrainedModel
-        The model.
-    panel : Panel
-        Telemetry up to now.
-    table : FeatureTable
-        Features of the rows to choose from; computed from the panel if they are not the model's.
+    ``table``: features of the rows to choose from; computed from the panel if they are not the
+    model's.
     """
     panel, table = trained.align(panel, table)
     seen = ~np.isnan(panel.metric(trained.task.metric)[table.service, table.step])
@@ -161,21 +124,9 @@ def predict_newest(trained: TrainedModel, panel: Panel, table: FeatureTable) -> 
 def frame_predictions(samples: Dataset, predicted: FloatArray, task: Task) -> pd.DataFrame:
     """Return predictions as a long frame.
 
-    Parameters
-    ----------
-    samples : Dataset
-        The rows predicted.
-    predicted : numpy.ndarray
-        As :meth:`TrainedModel.predict` returns.
-    task : EventTask or ForecastTask
-        What was predicted.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``service_id``, ``event_timestamp`` (the moment the prediction is made) and, for events,
-        ``y_score``; for forecasts ``horizon`` as text such as ``24h`` and one column per
-        quantile such as ``q0.1``, one row per horizon.
+    ``service_id``, ``event_timestamp`` (the moment the prediction is made) and, for events,
+    ``y_score``; for forecasts ``horizon`` as text such as ``24h`` and one column per quantile such
+    as ``q0.1``, one row per horizon. ``task``: what was predicted.
     """
     keys = pd.DataFrame(
         {

@@ -25,15 +25,7 @@ SURFACE_METRIC = ("log_loss", -1)
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the challenger is promoted, and why.
-
-    Parameters
-    ----------
-    promoted : bool
-        It becomes the champion.
-    reason : str
-        One line with the figures that decided.
-    """
+    """Whether the challenger is promoted, and why."""
 
     promoted: bool
     reason: str
@@ -42,14 +34,7 @@ class Verdict:
 def beats_baseline(task: Task, figures: dict[str, dict[str, float]], best: str) -> Verdict:
     """Return the verdict on a first model: it must beat the best baseline on the test fold.
 
-    Parameters
-    ----------
-    task : EventTask or ForecastTask
-        Decides the figure.
-    figures : dict
-        Figures by model name, the challenger first.
-    best : str
-        The best baseline.
+    ``figures``: figures by model name, the challenger first.
     """
     return _judge(*primary_metric(task), figures, best, f"{best}, the best baseline")
 
@@ -79,17 +64,9 @@ def beats_champion(
 ) -> Verdict:
     """Return the verdict on a later model: it must beat the champion on rows newer than both.
 
-    Parameters
-    ----------
-    challenger, champion : TrainedModel
-        The two models; a surface under the same name answers another question.
-    fold : FoldDataset
-        The newest fold; of its test rows only those later than anything that either model was
-        fitted or calibrated on are used.
-    labels : Labels
-        Truth of the challenger's target.
-    settings : Evaluation
-        Costs and budgets.
+    ``challenger``, ``champion``: the two models; a surface under the same name answers another
+    question. ``fold``: the newest fold; of its test rows only those later than anything that either
+    model was fitted or calibrated on are used.
     """
     if isinstance(champion, TrainedSurface) or champion.task != challenger.task:
         return _differ(champion, challenger)
@@ -115,15 +92,9 @@ def surface_beats_champion(
 ) -> Verdict:
     """Return the verdict on a later surface: it must beat the champion on rows newer than both.
 
-    Parameters
-    ----------
-    challenger, champion : TrainedSurface
-        Both are asked at the same levels: the services' references.
-    usage : Usage
-        Gives both histories and outcomes.
-    cutoffs : numpy.ndarray
-        int64, ascending: those of the test fold. Only those at or after everything that either
-        surface was fitted on are used.
+    ``challenger``, ``champion``: both are asked at the same levels: the services' references.
+    ``cutoffs``: int64, ascending: those of the test fold. Only those at or after everything that
+    either surface was fitted on are used.
     """
     if not isinstance(champion, TrainedSurface) or _question(champion) != _question(challenger):
         return _differ(champion, challenger)

@@ -77,12 +77,8 @@ def _describe(part: Dataset) -> dict[str, Any]:
 def table_rows(task: Task, figures: Mapping[str, Figures]) -> list[tuple[str, Row, list[Row]]]:
     """Return the tables to print: a title, the head and one row per model.
 
-    Parameters
-    ----------
-    task : EventTask or ForecastTask
-        Decides the columns; a forecast has a table per horizon.
-    figures : mapping
-        Figures by model name, in the order of the rows.
+    ``task``: decides the columns; a forecast has a table per horizon. ``figures``: figures by model
+    name, in the order of the rows.
     """
     if isinstance(task, EventTask):
         return [(_event_title(task), *_cells(EVENT_COLUMNS, figures, ""))]

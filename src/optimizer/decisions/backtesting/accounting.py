@@ -31,13 +31,9 @@ CHANGED = 1e-6
 class ReplaySums:
     """Sums over the replay, per knob setting and service (or group, or resample).
 
-    Parameters
-    ----------
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    values : numpy.ndarray
-        float64, shape ``(n_sums, n_knobs, n_rows)``, in the order of ``SUMS``; see
-        :func:`replay_sums`. A row is a service, or whatever services were added up to.
+    ``resource``: ``"cpu"`` or ``"memory"``. ``values``: float64, shape ``(n_sums, n_knobs,
+    n_rows)``, in the order of ``SUMS``; see :func:`replay_sums`. A row is a service, or whatever
+    services were added up to.
     """
 
     resource: str
@@ -51,11 +47,8 @@ class ReplaySums:
     def weighted(self, weights: NDArray[np.number]) -> ReplaySums:
         """Return weighted sums over the rows.
 
-        Parameters
-        ----------
-        weights : numpy.ndarray
-            Shape ``(n_out, n_rows)``: how often each resample draws each service, or which services
-            belong to each group.
+        ``weights``: shape ``(n_out, n_rows)``: how often each resample draws each service, or which
+        services belong to each group.
         """
         added = self.values @ np.asarray(weights, dtype=np.float64).T
         return ReplaySums(self.resource, added)
@@ -73,29 +66,21 @@ def replay_sums(
 ) -> ReplaySums:
     """Return the sums of each knob setting and service.
 
-    Parameters
-    ----------
-    requests : numpy.ndarray
-        float32, shape ``(n_knobs, n_cutoffs, n_services)``, > 0: from ``Replay.requests``.
-    usage : Usage
-        What was used.
-    cutoffs : numpy.ndarray
-        int64, ascending: where each request begins to hold.
-    floor : float
-        Least request of the replay, for the requests of the peak oracle and of today.
+    An interval counts if any of its steps was observed, a step if it was observed. ``requested``,
+    ``peak``, ``static``: over intervals, the request, the highest usage (what the peak oracle
+    requests) and the present capacity; ``unit_hours``: request times length of its interval in
+    hours. ``intervals``, ``steps``, ``services``: how many there are, and ``violated_*`` those with
+    usage above the request at any step. Over steps, ``exceedance`` and ``unused``: usage above and
+    below the request, as a share of the request; ``unmet``: usage above the request; ``demand``:
+    usage. ``changes`` between successive intervals that both count, and ``change_days``, the length
+    of the later ones. ``kills`` (memory only): runs of violated steps, those of each interval
+    counted anew; ``weeks`` of observed steps.
 
-    Returns
-    -------
-    ReplaySums
-        An interval counts if any of its steps was observed, a step if it was observed.
-        ``requested``, ``peak``, ``static``: over intervals, the request, the highest usage (what
-        the peak oracle requests) and the present capacity; ``unit_hours``: request times length
-        of its interval in hours. ``intervals``, ``steps``, ``services``: how many there are, and
-        ``violated_*`` those with usage above the request at any step. Over steps, ``exceedance``
-        and ``unused``: usage above and below the request, as a share of the request; ``unmet``:
-        usage above the request; ``demand``: usage. ``changes`` between successive intervals that
-        both count, and ``change_days``, the length of the later ones. ``kills`` (memory only):
-        runs of violated steps, those of each interval counted anew; ``weeks`` of observed steps.
+    - ``requests``: float32, shape ``(n_knobs, n_cutoffs, n_services)``, > 0: from
+      ``Replay.requests``.
+    - ``usage``: what was used.
+    - ``cutoffs``: int64, ascending: where each request begins to hold.
+    - ``floor``: least request of the replay, for the requests of the peak oracle and of today.
 
     Notes
     -----

@@ -41,17 +41,12 @@ MET, RATE, UNMET, REFERENCE, EMPTY = range(5)
 class FrontierPoint:
     """Where a frontier meets a limit, per row (the fleet, a group or a resample).
 
-    Parameters
-    ----------
-    cost, rate, unmet : numpy.ndarray
-        float64, shape ``(n_rows,)``: at the cheapest point within the limits; NaN if none is.
-        Cost is a multiple of the peak oracle's, the rate that of violated steps (of memory: kills
-        per service-week), unmet a share of all demand.
-    tight : numpy.ndarray
-        bool: a limit holds the cost up. Otherwise the cheapest setting tried keeps within the
-        limits with room to spare, and one further out might be cheaper.
-    code : numpy.ndarray
-        int, index into ``REASONS``.
+    - ``cost``, ``rate``, ``unmet``: float64, shape ``(n_rows,)``: at the cheapest point within the
+      limits; NaN if none is. Cost is a multiple of the peak oracle's, the rate that of violated
+      steps (of memory: kills per service-week), unmet a share of all demand.
+    - ``tight``: bool: a limit holds the cost up. Otherwise the cheapest setting tried keeps within
+      the limits with room to spare, and one further out might be cheaper.
+    - ``code``: int, index into ``REASONS``.
     """
 
     cost: FloatVector
@@ -70,12 +65,8 @@ class FrontierPoint:
 class Frontier:
     """Knob settings of one policy, in one or several sweeps.
 
-    Parameters
-    ----------
-    sums : ReplaySums
-        Sums of all settings; the neighbours of a sweep lie side by side.
-    sweep : tuple of int
-        Which sweep each setting belongs to.
+    ``sums``: sums of all settings; the neighbours of a sweep lie side by side. ``sweep``: which
+    sweep each setting belongs to.
     """
 
     sums: ReplaySums
@@ -85,10 +76,7 @@ class Frontier:
     def of(cls, *sweeps: ReplaySums) -> Frontier:
         """Return the frontier of sweeps: one per value of the knob that is not swept.
 
-        Parameters
-        ----------
-        *sweeps : ReplaySums
-            Sums of the same services and cutoffs, each with its knob ascending.
+        ``*sweeps``: sums of the same services and cutoffs, each with its knob ascending.
         """
         sums = ReplaySums(sweeps[0].resource, np.concatenate([s.values for s in sweeps], axis=1))
         label = [index for index, s in enumerate(sweeps) for _ in range(s.values.shape[1])]
@@ -109,13 +97,9 @@ class Frontier:
     def meet(self, limit: float, reference: Frontier | None = None) -> FrontierPoint:
         """Return the cheapest point of each row within the limits.
 
-        Parameters
-        ----------
-        limit : float
-            Highest rate of violated steps; of memory, of kills per service-week.
-        reference : Frontier, optional
-            A frontier of these rows. Unmet demand is capped at that of its own cheapest point
-            within ``limit``.
+        ``limit``: highest rate of violated steps; of memory, of kills per service-week.
+        ``reference``: a frontier of these rows. Unmet demand is capped at that of its own cheapest
+        point within ``limit``.
 
         Notes
         -----
@@ -133,18 +117,9 @@ def frontier_table(
 ) -> pd.DataFrame:
     """Return the fleet's cost at each limit, without and with unmet demand capped.
 
-    Parameters
-    ----------
-    frontier, reference : Frontier
-        Per service; the reference is the VPA-like rule, swept.
-    limits : tuple of float, optional
-        Highest rates; those of the resource in ``LIMITS`` if absent.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``limit``, ``unmet_capped`` (bool), ``cost``, ``rate``, ``unmet_share``,
-        ``tight`` and ``reason``; see :class:`FrontierPoint`.
+    Columns ``limit``, ``unmet_capped`` (bool), ``cost``, ``rate``, ``unmet_share``, ``tight`` and
+    ``reason``; see :class:`FrontierPoint`. ``limits``: highest rates; those of the resource in
+    ``LIMITS`` if absent.
     """
     mine, theirs = frontier.pooled(), reference.pooled()
     rows = []

@@ -30,22 +30,14 @@ HOURS = {CPU: "core_hours", MEMORY: "gib_hours"}
 def replay_metrics(sums: ReplaySums) -> dict[str, FloatMatrix]:
     """Return all figures of each knob setting and row.
 
-    Parameters
-    ----------
-    sums : ReplaySums
-        Per service, or of ``sums.pooled()`` or ``sums.weighted(weights)``.
-
-    Returns
-    -------
-    dict
-        float64 arrays of shape ``(n_knobs, n_rows)``. ``cost_vs_static`` and
-        ``cost_vs_oracle``: requests as a multiple of today's capacity and of the peak oracle's
-        requests. ``violation_rate``: share of observed steps with usage above the request;
-        ``severity``: mean excess of these, as a share of the request; ``unmet_share``: share of
-        all usage that lay above the request. ``violated_intervals_share`` and
-        ``violated_services_share``: those with any such step. ``slack``: mean unused share of
-        the request. ``changes_per_service_day``. ``core_hours`` or ``gib_hours``: what the
-        requests amount to. Of memory also ``kills_per_service_week``.
+    float64 arrays of shape ``(n_knobs, n_rows)``. ``cost_vs_static`` and ``cost_vs_oracle``:
+    requests as a multiple of today's capacity and of the peak oracle's requests.
+    ``violation_rate``: share of observed steps with usage above the request; ``severity``: mean
+    excess of these, as a share of the request; ``unmet_share``: share of all usage that lay above
+    the request. ``violated_intervals_share`` and ``violated_services_share``: those with any such
+    step. ``slack``: mean unused share of the request. ``changes_per_service_day``. ``core_hours``
+    or ``gib_hours``: what the requests amount to. Of memory also ``kills_per_service_week``.
+    ``sums``: per service, or of ``sums.pooled()`` or ``sums.weighted(weights)``.
 
     Notes
     -----

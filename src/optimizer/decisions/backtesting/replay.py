@@ -75,16 +75,7 @@ class Replay:
     ) -> FloatArray:
         """Return a policy's requests at all cutoffs: :func:`request_bounded`.
 
-        Parameters
-        ----------
-        policy : Policy
-            Is asked once.
-        usage : Usage
-            From :meth:`usage`.
-        knobs : sequence of float, optional
-            The policy's own by default.
-        capped : bool
-            See :meth:`optimizer.demand.bounds.RequestBounds.hold`.
+        ``knobs``: the policy's own by default.
         """
         settings = policy.knobs if knobs is None else knobs
         cutoffs = self.cutoffs(usage)
@@ -102,31 +93,12 @@ def request_bounded(
 ) -> FloatArray:
     """Return what a policy requests, held to the rules that are common to all.
 
-    Parameters
-    ----------
-    policy : Policy
-        Is asked once, for all cutoffs and knobs.
-    usage : Usage
-        Usage of all services; the policy reads what lies before each cutoff.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-    knobs : sequence of float
-        Values of the policy's knob.
-    bounds : RequestBounds
-        Least and largest request.
-    capped : bool
-        See :meth:`optimizer.demand.bounds.RequestBounds.hold`.
+    float32, shape ``(n_knobs, n_cutoffs, n_services)``, never NaN: where the policy does not know,
+    the present capacity stays. Raises ValueError: the policy's answer is not of that shape.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_knobs, n_cutoffs, n_services)``, never NaN: where the policy does not
-        know, the present capacity stays.
-
-    Raises
-    ------
-    ValueError
-        The policy's answer is not of that shape.
+    - ``policy``: Is asked once, for all cutoffs and knobs.
+    - ``usage``: Usage of all services; the policy reads what lies before each cutoff.
+    - ``cutoffs``: int64, ascending.
     """
     requests = policy.request(usage, cutoffs, knobs)
     shape = (len(knobs), len(cutoffs), usage.n_services)
@@ -139,13 +111,7 @@ def request_bounded(
 def open_usage(replay: Replay, validated: ArtifactRef, resource: str) -> Usage:
     """Return the usage to replay over; the tasks of a process share one.
 
-    Parameters
-    ----------
-    replay : Replay
-        Its first cutoff decides the capacities.
-    validated : ArtifactRef
-        Validated telemetry.
-    resource : str
-        See :func:`optimizer.demand.from_panel.usage_of`.
+    ``replay``: its first cutoff decides the capacities. ``resource``: see
+    :func:`optimizer.demand.from_panel.usage_of`.
     """
     return replay.usage(load_panel(validated), resource)

@@ -25,25 +25,15 @@ def frame_requests(
 ) -> Iterator[pd.DataFrame]:
     """Yield every request, a policy at a time: together they may be millions of rows.
 
-    Parameters
-    ----------
-    found : mapping
-        Replays by policy.
-    usage : Usage
-        Names the services and the clock.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-    outlook : PredictiveDistribution
-        At the cutoffs.
+    ``policy``, ``knob`` (the setting, as text), ``service_id``, ``cutoff`` (the moment up to which
+    usage was known), ``valid_until`` (the next cutoff), ``resource``, ``target`` in cores or GiB,
+    ``lower_bound`` and ``upper_bound`` (P5 and P95 of the interval's peak, the same for all
+    policies) and ``risk``: the calibrated probability that a step uses more than the target. Bounds
+    and risk are NaN where nothing is known.
 
-    Yields
-    ------
-    pandas.DataFrame
-        ``policy``, ``knob`` (the setting, as text), ``service_id``, ``cutoff`` (the moment up to
-        which usage was known), ``valid_until`` (the next cutoff), ``resource``, ``target`` in
-        cores or GiB, ``lower_bound`` and ``upper_bound`` (P5 and P95 of the interval's peak, the
-        same for all policies) and ``risk``: the calibrated probability that a step uses more
-        than the target. Bounds and risk are NaN where nothing is known.
+    - ``usage``: Names the services and the clock.
+    - ``cutoffs``: int64, ascending.
+    - ``outlook``: at the cutoffs.
     """
     known = usage.timestamps[cutoffs - 1]
     length = np.diff(known)[-1:] if len(known) > 1 else np.array([usage.step.to_timedelta64()])

@@ -21,24 +21,15 @@ from optimizer.evaluation.bootstrap import interval, resample_services
 class CostComparison:
     """A policy against the best of several rules at equal limits.
 
-    Parameters
-    ----------
-    limit : float
-        Highest violation rate.
-    unmet_capped : bool
-        Unmet demand was capped at the reference's.
-    cost, rule_cost : float
-        Multiples of the peak oracle's cost; NaN where the limits are not met.
-    rule : str
-        The best rule; empty where none meets the limits.
-    difference, change : tuple of float
-        ``cost - rule_cost`` and ``cost / rule_cost - 1``, each with the ends of its interval;
-        negative is cheaper.
-    undefined : float
-        Share of resamples in which the policy or all rules failed the limits; the intervals
-        leave them out.
-    reason : str
-        Why the policy has no cost; empty where it has.
+    - ``unmet_capped``: unmet demand was capped at the reference's.
+    - ``cost``, ``rule_cost``: multiples of the peak oracle's cost; NaN where the limits are not
+      met.
+    - ``rule``: the best rule; empty where none meets the limits.
+    - ``difference``, ``change``: ``cost - rule_cost`` and ``cost / rule_cost - 1``, each with the
+      ends of its interval; negative is cheaper.
+    - ``undefined``: share of resamples in which the policy or all rules failed the limits; the
+      intervals leave them out.
+    - ``reason``: why the policy has no cost; empty where it has.
     """
 
     limit: float
@@ -71,20 +62,9 @@ def compare_cost(
 ) -> CostComparison:
     """Return how much dearer a policy is than the best rule, with its interval.
 
-    Parameters
-    ----------
-    policy : Frontier
-        Per service.
-    rules : mapping
-        Frontiers of the rules, per service, by name; without any, there is nothing to compare with.
-    limit : float
-        Highest violation rate.
-    counts : numpy.ndarray
-        From :func:`draw_services`.
-    reference : Frontier, optional
-        Per service: caps the unmet demand of all sides.
-    confidence : float
-        Level of the interval.
+    ``rules``: frontiers of the rules, per service, by name; without any, there is nothing to
+    compare with. ``counts``: From :func:`draw_services`. ``reference``: per service: caps the unmet
+    demand of all sides.
     """
     whole = np.ones((1, counts.shape[1]), dtype=np.int32)
     weights = np.vstack([whole, counts])

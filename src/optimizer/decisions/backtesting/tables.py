@@ -29,20 +29,11 @@ ORACLE, STATIC, REFERENCE = "peak_oracle", "static", "vpa"
 class PolicyReplay:
     """What came of replaying one policy.
 
-    Parameters
-    ----------
-    name, knob : str
-        The policy's choice and the name of its knob.
-    knobs : tuple of str
-        Settings: one number, or several such as ``"w=0.2, lambda_=5"``; ascending in each sweep.
-    configured : int
-        Position of the configured setting.
-    learns : bool
-        Whether the policy fits a model.
-    requests : numpy.ndarray
-        float32, shape ``(n_knobs, n_cutoffs, n_services)``, in the resource's unit.
-    frontier : Frontier
-        Sums of every setting and service, in as many sweeps as the knob has.
+    - ``name``, ``knob``: the policy's choice and the name of its knob.
+    - ``knobs``: settings: one number, or several such as ``"w=0.2, lambda_=5"``; ascending in each
+      sweep.
+    - ``requests``: float32, shape ``(n_knobs, n_cutoffs, n_services)``, in the resource's unit.
+    - ``frontier``: sums of every setting and service, in as many sweeps as the knob has.
     """
 
     name: str
@@ -83,12 +74,7 @@ def tabulate_figures(
 ) -> pd.DataFrame:
     """Return the pooled figures of every policy at its configured setting, one row each.
 
-    Parameters
-    ----------
-    found : mapping
-        Replays by policy.
-    chosen : numpy.ndarray, optional
-        bool, shape ``(n_services,)``: these services only.
+    ``chosen``: bool, shape ``(n_services,)``: these services only.
     """
     rows = []
     for name, one in found.items():
@@ -129,17 +115,8 @@ def tabulate_frontier(
 def compare_groups(found: Mapping[str, PolicyReplay], groups: Sequence[str]) -> pd.DataFrame:
     """Return :func:`compare_rules` of the whole fleet and of each group of several services.
 
-    Parameters
-    ----------
-    found : mapping
-        Replays by policy.
-    groups : sequence of str
-        Group of each service.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``group``, ``services`` (how many), then the columns of :func:`compare_rules`.
+    ``group``, ``services`` (how many), then the columns of :func:`compare_rules`. ``groups``: Group
+    of each service.
     """
     tables = []
     for name, chosen in by_group(groups):
@@ -159,18 +136,9 @@ def compare_rules(
 ) -> pd.DataFrame:
     """Return each policy against the best other rule at equal limits, paired over services.
 
-    Rules are the policies that fit no model; the best one is picked in hindsight.
-
-    Parameters
-    ----------
-    found : mapping
-        Replays by policy.
-    chosen : numpy.ndarray, optional
-        Services to count, shape ``(n_services,)``; all if absent.
-    limits : tuple of float, optional
-        Rates to compare at; those of the resource if absent.
-    resamples : int
-        Draws of services.
+    Rules are the policies that fit no model; the best one is picked in hindsight. ``chosen``:
+    services to count, shape ``(n_services,)``; all if absent. ``limits``: rates to compare at;
+    those of the resource if absent.
     """
     frontiers = {name: one.frontier for name, one in found.items() if name not in (ORACLE, STATIC)}
     if chosen is not None:

@@ -20,14 +20,9 @@ UNITS = np.array([1000.0, 1024.0])
 class Pods:
     """Pods of one fleet, like ones together.
 
-    Parameters
-    ----------
-    sizes : numpy.ndarray
-        int64, shape ``(n_shapes, 3)``: millicores, MiB and 1 pod; no two rows alike.
-    counts : numpy.ndarray
-        int64, shape ``(n_shapes,)``: how many there are of each, at least 1.
-    node : numpy.ndarray
-        int64, shape ``(3,)``: what a node offers of each.
+    ``sizes``: int64, shape ``(n_shapes, 3)``: millicores, MiB and 1 pod; no two rows alike.
+    ``counts``: int64, shape ``(n_shapes,)``: how many there are of each, at least 1. ``node``:
+    int64, shape ``(3,)``: what a node offers of each.
     """
 
     sizes: IntMatrix
@@ -39,12 +34,7 @@ class Pods:
 class Fill:
     """A packing.
 
-    Parameters
-    ----------
-    n_nodes : int
-        Nodes it takes.
-    placed : tuple
-        Tuples ``(shape, nodes, counts)``: how many pods of a shape lie on which nodes.
+    ``placed``: tuples ``(shape, nodes, counts)``: how many pods of a shape lie on which nodes.
     """
 
     n_nodes: int
@@ -54,10 +44,7 @@ class Fill:
 def offer(node: Instance, reserve: float, max_pods: int) -> NDArray[np.int64]:
     """Return what a node offers to pods: millicores, MiB and pods, int64 of shape ``(3,)``.
 
-    Raises
-    ------
-    ConfigError
-        Nothing is left of a resource.
+    Raises ConfigError: nothing is left of a resource.
     """
     whole = np.array([node.cores, node.memory_gib]) * UNITS * (1.0 - reserve)
     left = np.floor(whole * (1.0 + SLACK**2)).astype(np.int64)  # 4 cores less 6 % are 3760
@@ -79,25 +66,13 @@ def pods_of(
 ) -> Pods:
     """Return the pods of services.
 
-    Parameters
-    ----------
-    cores, memory_gib : numpy.ndarray
-        Shape ``(n_services,)``: total requests, at least 0.
-    node : numpy.ndarray
-        From :func:`offer`.
-    replicas : numpy.ndarray, optional
-        Integer, shape ``(n_services,)``: equal pods of each service; one by default.
+    A service of which a pod is larger than a node is split into the least number of equal pods that
+    fit. Sizes are rounded up to a millicore and a MiB. Raises DataQualityError: a request is
+    unknown or negative.
 
-    Returns
-    -------
-    Pods
-        A service of which a pod is larger than a node is split into the least number of equal
-        pods that fit. Sizes are rounded up to a millicore and a MiB.
-
-    Raises
-    ------
-    DataQualityError
-        A request is unknown or negative.
+    - ``cores``, ``memory_gib``: shape ``(n_services,)``: total requests, at least 0.
+    - ``node``: From :func:`offer`.
+    - ``replicas``: integer, shape ``(n_services,)``: equal pods of each service; one by default.
     """
     asked = np.stack([cores, memory_gib], axis=-1).astype(np.float64)
     wrong: NDArray[np.bool_] = ~np.all(np.isfinite(asked) & (asked >= 0.0), axis=-1)

@@ -17,22 +17,14 @@ from optimizer.decisions.pricing.catalogue import Instance
 class PackingRules:
     """How nodes are filled.
 
-    Parameters
-    ----------
-    reserve : float
-        Share of a node's cores and memory for its system, kubelet and daemons, in [0, 1).
-    max_pods : int
-        Most pods on a node, at least 1; 110 is the kubelet's default.
-    effort : float
-        Deterministic seconds the solver may take, at least 0; 0 leaves it out. One is about 1.5
-        seconds of a CPU.
-    max_variables : int
-        Shapes of pods times nodes beyond which the solver is left out, at least 0.
+    Raises ConfigError: a value is out of its range.
 
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
+    - ``reserve``: share of a node's cores and memory for its system, kubelet and daemons, in [0,
+      1).
+    - ``max_pods``: most pods on a node, at least 1; 110 is the kubelet's default.
+    - ``effort``: deterministic seconds the solver may take, at least 0; 0 leaves it out. One is
+      about 1.5 seconds of a CPU.
+    - ``max_variables``: shapes of pods times nodes beyond which the solver is left out, at least 0.
     """
 
     reserve: float = 0.06
@@ -54,16 +46,8 @@ DEFAULT_RULES = PackingRules()
 class Packing:
     """Nodes that hold a fleet.
 
-    Parameters
-    ----------
-    nodes : int
-        A number that suffices.
-    lower_bound : int
-        A number below which none does.
-    proven : bool
-        Whether the two are the same: no packing takes fewer nodes.
-    pods : int
-        Pods that were packed.
+    ``lower_bound``: a number below which none does. ``proven``: whether the two are the same: no
+    packing takes fewer nodes.
     """
 
     nodes: int
@@ -81,28 +65,12 @@ def pack_nodes(
 ) -> Packing:
     """Return how many nodes of a type hold the services' requests.
 
-    Parameters
-    ----------
-    cores, memory_gib : numpy.ndarray
-        Shape ``(n_services,)``: total requests, at least 0.
-    node : Instance
-        Type of all nodes.
-    rules : PackingRules
-        Reserve, most pods on a node and effort.
-    replicas : numpy.ndarray, optional
-        Integer, shape ``(n_services,)``: equal pods of each service; one by default.
+    With the lower bound that was proven. Raises ConfigError: the reserve leaves nothing of the
+    node; DataQualityError: a request is unknown or negative.
 
-    Returns
-    -------
-    Packing
-        With the lower bound that was proven.
-
-    Raises
-    ------
-    ConfigError
-        The reserve leaves nothing of the node.
-    DataQualityError
-        A request is unknown or negative.
+    - ``cores``, ``memory_gib``: shape ``(n_services,)``: total requests, at least 0.
+    - ``rules``: reserve, most pods on a node and effort.
+    - ``replicas``: integer, shape ``(n_services,)``: equal pods of each service; one by default.
 
     Notes
     -----

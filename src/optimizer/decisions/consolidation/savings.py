@@ -28,12 +28,8 @@ from optimizer.demand.usage import CPU, MEMORY
 class Requests:
     """What the services of a fleet request.
 
-    Parameters
-    ----------
-    cores, memory_gib : numpy.ndarray
-        Shape ``(n_services,)``: total of each service; NaN if unknown.
-    replicas : numpy.ndarray, optional
-        Integer, shape ``(n_services,)``: equal pods of each service; one by default.
+    ``cores``, ``memory_gib``: shape ``(n_services,)``: total of each service; NaN if unknown.
+    ``replicas``: integer, shape ``(n_services,)``: equal pods of each service; one by default.
     """
 
     cores: NDArray[np.floating]
@@ -56,21 +52,14 @@ class Requests:
 class PackedSaving:
     """A saving split into what requests free and what nodes save.
 
-    Parameters
-    ----------
-    instance : Instance
-        Type of the nodes.
-    before, after : Packing
-        Nodes of the present and of the recommended requests.
-    freed : float
-        Monthly cost of the requests less that of the recommended ones, at the prices of a core
-        and a GiB; room for others, but no money until nodes go.
-    realised : float
-        Monthly cost of the nodes that can be removed; negative where nodes must be added.
-    realised_low, realised_high : float
-        The saving between the bounds: equal to it where both packings are proven.
-    left_out : int
-        Services left out of all figures because a request of theirs is unknown.
+    - ``before``, ``after``: nodes of the present and of the recommended requests.
+    - ``freed``: Monthly cost of the requests less that of the recommended ones, at the prices of a
+      core and a GiB; room for others, but no money until nodes go.
+    - ``realised``: Monthly cost of the nodes that can be removed; negative where nodes must be
+      added.
+    - ``realised_low``, ``realised_high``: the saving between the bounds: equal to it where both
+      packings are proven.
+    - ``left_out``: services left out of all figures because a request of theirs is unknown.
     """
 
     instance: Instance
@@ -88,24 +77,9 @@ def cheapest_instance(
 ) -> Instance:
     """Return the instance of a catalogue on which a fleet costs least, by first fit.
 
-    Parameters
-    ----------
-    requests : Requests
-        Requests of the fleet, all known.
-    catalogue : PriceCatalogue
-        With at least one instance.
-    rules : PackingRules
-        Reserve and most pods on a node.
-
-    Returns
-    -------
-    Instance
-        The first listed of equally cheap ones.
-
-    Raises
-    ------
-    ConfigError
-        The catalogue lists no instance.
+    The first listed of equally cheap ones. ``requests``: requests of the fleet, all known.
+    ``catalogue``: with at least one instance. ``rules``: reserve and most pods on a node. Raises
+    ConfigError: the catalogue lists no instance.
     """
     if not catalogue.instances:
         raise ConfigError(
@@ -131,26 +105,14 @@ def packed_saving(
 ) -> PackedSaving:
     """Return what a change of requests frees and what it saves once nodes are removed.
 
-    Parameters
-    ----------
-    before, after : Requests
-        Present and recommended requests of the same services.
-    catalogue : PriceCatalogue
-        Prices of a core, a GiB and instances.
-    instance : str, optional
-        Type of the nodes, before and after; by default the cheapest for the present requests.
-    rules : PackingRules
-        Reserve, most pods on a node and effort.
+    Per month of 730 hours, in the catalogue's currency. Raises ConfigError: the instance is not
+    listed, or the two are not of the same services.
 
-    Returns
-    -------
-    PackedSaving
-        Per month of 730 hours, in the catalogue's currency.
-
-    Raises
-    ------
-    ConfigError
-        The instance is not listed, or the two are not of the same services.
+    - ``before``, ``after``: present and recommended requests of the same services.
+    - ``catalogue``: prices of a core, a GiB and instances.
+    - ``instance``: type of the nodes, before and after; by default the cheapest for the present
+      requests.
+    - ``rules``: reserve, most pods on a node and effort.
 
     Notes
     -----

@@ -13,21 +13,8 @@ SEED = 0
 def improve(pods: Pods, fill: Fill, lowest: int, effort: float) -> tuple[int, int]:
     """Return fewer nodes than a packing takes, where they can be found, and a lower bound.
 
-    Parameters
-    ----------
-    pods : Pods
-        What is packed.
-    fill : Fill
-        The packing to start from.
-    lowest : int
-        A lower bound.
-    effort : float
-        Deterministic seconds: a count of the solver's operations, the same on any machine.
-
-    Returns
-    -------
-    tuple of int
-        Nodes, and the best lower bound that was proven.
+    Nodes, and the best lower bound that was proven. ``effort``: deterministic seconds: a count of
+    the solver's operations, the same on any machine.
 
     Notes
     -----

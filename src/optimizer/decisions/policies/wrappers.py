@@ -152,6 +152,8 @@ class WithinLimits(Wrapper):
 class Rounded(Wrapper):
     """Raise every request to the next size that can be had.
 
+    Raises ConfigError: neither or both of step and sizes, or sizes that do not ascend from above 0.
+
     Parameters
     ----------
     policy : Policy
@@ -160,11 +162,6 @@ class Rounded(Wrapper):
         Sizes are the multiples of this, in the resource's unit.
     sizes : sequence of float, optional
         The sizes themselves; what exceeds the largest gets the largest.
-
-    Raises
-    ------
-    ConfigError
-        Neither or both of step and sizes, or sizes that do not ascend from above 0.
     """
 
     def __init__(

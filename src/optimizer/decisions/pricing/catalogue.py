@@ -27,6 +27,8 @@ PLACES = 6
 class Instance:
     """A machine that can be had.
 
+    Raises ConfigError: a value is out of its range.
+
     Parameters
     ----------
     name : str
@@ -37,11 +39,6 @@ class Instance:
         Memory of the whole machine, above 0.
     hour : float
         Price of an hour, above 0.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
     """
 
     name: str
@@ -59,6 +56,8 @@ class Instance:
 class PriceCatalogue:
     """Prices of one list.
 
+    Raises ConfigError: a value is missing or out of its range, or an instance is listed twice.
+
     Parameters
     ----------
     name : str
@@ -75,11 +74,6 @@ class PriceCatalogue:
         Price of a GiB of memory by the hour, above 0.
     instances : sequence of mapping, optional
         Machines with ``name``, ``cores``, ``memory_gib`` and ``hour``, for node packing.
-
-    Raises
-    ------
-    ConfigError
-        A value is missing or out of its range, or an instance is listed twice.
 
     Notes
     -----
@@ -126,10 +120,7 @@ class PriceCatalogue:
     def instance(self, name: str) -> Instance:
         """Return an instance by its name.
 
-        Raises
-        ------
-        ConfigError
-            The catalogue does not list it.
+        Raises ConfigError: the catalogue does not list it.
         """
         found = {instance.name: instance for instance in self.instances}
         if name not in found:
@@ -145,17 +136,8 @@ class PriceCatalogue:
 def price_per_hour(catalogue: PriceCatalogue, resource: str) -> float:
     """Return the price of a core or a GiB by the hour, in the catalogue's currency.
 
-    Parameters
-    ----------
-    catalogue : PriceCatalogue
-        The list.
-    resource : str
-        ``"cpu"`` (per core) or ``"memory"`` (per GiB).
-
-    Raises
-    ------
-    ConfigError
-        The resource has no price.
+    ``resource``: ``"cpu"`` (per core) or ``"memory"`` (per GiB). Raises ConfigError: the resource
+    has no price.
     """
     if resource not in PRICES:
         raise ConfigError(
@@ -172,24 +154,9 @@ def monthly_cost(
 ) -> NDArray[np.float64]:
     """Return what requests cost in a month of 730 hours.
 
-    Parameters
-    ----------
-    values : array_like
-        Requests in cores or GiB, any shape; never shares of an unknown capacity.
-    catalogue : PriceCatalogue
-        The list.
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape of ``values``, in the catalogue's currency; NaN stays NaN.
-
-    Raises
-    ------
-    ConfigError
-        The resource has no price.
+    float64, shape of ``values``, in the catalogue's currency; NaN stays NaN. ``values``: requests
+    in cores or GiB, any shape; never shares of an unknown capacity. ``resource``: ``"cpu"`` or
+    ``"memory"``. Raises ConfigError: the resource has no price.
     """
     price = price_per_hour(catalogue, resource)
     return np.asarray(values, dtype=np.float64) * price * HOURS_PER_MONTH
@@ -198,20 +165,10 @@ def monthly_cost(
 def fit_prices(instances: Iterable[Instance]) -> tuple[float, float]:
     """Return the prices of a core and of a GiB that explain those of instances best.
 
-    Parameters
-    ----------
-    instances : iterable of Instance
-        At least two that differ in GiB per core: general purpose alone cannot tell the two apart.
-
-    Returns
-    -------
-    tuple of float
-        Price of a core and of a GiB by the hour, rounded to six places.
-
-    Raises
-    ------
-    ConfigError
-        The instances do not tell the two prices apart, or only with one that is not above 0.
+    Price of a core and of a GiB by the hour, rounded to six places. ``instances``: at least two
+    that differ in GiB per core: general purpose alone cannot tell the two apart. Raises
+    ConfigError: the instances do not tell the two prices apart, or only with one that is not above
+    0.
 
     Notes
     -----

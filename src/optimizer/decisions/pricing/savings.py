@@ -22,13 +22,9 @@ SERVICES_AT_ONCE = 4096
 class Savings:
     """Monthly savings, in the currency of the price; negative where a policy costs more.
 
-    Parameters
-    ----------
-    mean, p10, p90 : numpy.ndarray
-        float64, shape ``(n_services,)``: over the days seen, and the interval of that mean;
-        NaN where the present request is unknown.
-    total, total_p10, total_p90 : float
-        Savings of all services whose present request is known; NaN where there is none.
+    ``mean``, ``p10``, ``p90``: float64, shape ``(n_services,)``: over the days seen, and the
+    interval of that mean; NaN where the present request is unknown. ``total``, ``total_p10``,
+    ``total_p90``: savings of all services whose present request is known; NaN where there is none.
     """
 
     mean: FloatVector
@@ -51,36 +47,20 @@ def monthly_savings(
 ) -> Savings:
     """Return what a month would have saved had the recommendations been followed.
 
-    Parameters
-    ----------
-    current : array_like
-        Shape ``(n_services,)``: what is requested today, in cores or GiB; NaN if unknown.
-    targets : array_like
-        Shape ``(n_cutoffs, n_services)``: what the policy requested at past cutoffs, same unit.
-        NaN keeps the present request and saves nothing, as a policy means it.
-    price_hour : array_like
-        Price of a unit by the hour, one number or shape ``(n_services,)``. To get the total over
-        cores and memory put both side by side, each column with its own price.
-    days : numpy.ndarray
-        Integer, shape ``(n_cutoffs,)``: day of each cutoff.
-    seed : int
-        Seeds the resamples.
-    n_resamples : int
-        Number of resamples, at least 1.
-    mean_block : float
-        Mean length in days of what is drawn together, at least 1.
+    Per service and in total. The total's interval is that of the sum itself: services that save on
+    different days even out, so that it is narrower than the sum of theirs. With one day seen there
+    are no intervals (NaN). Raises ConfigError: no cutoff, shapes that do not belong together, or a
+    setting out of its range.
 
-    Returns
-    -------
-    Savings
-        Per service and in total. The total's interval is that of the sum itself: services that
-        save on different days even out, so that it is narrower than the sum of theirs. With one
-        day seen there are no intervals (NaN).
-
-    Raises
-    ------
-    ConfigError
-        No cutoff, shapes that do not belong together, or a setting out of its range.
+    - ``current``: shape ``(n_services,)``: what is requested today, in cores or GiB; NaN if
+      unknown.
+    - ``targets``: shape ``(n_cutoffs, n_services)``: what the policy requested at past cutoffs,
+      same unit. NaN keeps the present request and saves nothing, as a policy means it.
+    - ``price_hour``: price of a unit by the hour, one number or shape ``(n_services,)``. To get the
+      total over cores and memory put both side by side, each column with its own price.
+    - ``days``: integer, shape ``(n_cutoffs,)``: day of each cutoff.
+    - ``n_resamples``: number of resamples, at least 1.
+    - ``mean_block``: mean length in days of what is drawn together, at least 1.
 
     Notes
     -----
@@ -120,21 +100,9 @@ def resample_days(
 ) -> NDArray[np.float64]:
     """Return how often each day is drawn in each resample.
 
-    Parameters
-    ----------
-    n_days : int
-        Days seen, at least 1.
-    n_resamples : int
-        Number of resamples.
-    mean_block : float
-        Mean length of a run of consecutive days, at least 1; 1 draws single days.
-    seed : int
-        Seeds the draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 whole numbers, shape ``(n_resamples, n_days)``; each row sums to ``n_days``.
+    float64 whole numbers, shape ``(n_resamples, n_days)``; each row sums to ``n_days``. ``n_days``:
+    days seen, at least 1. ``mean_block``: mean length of a run of consecutive days, at least 1; 1
+    draws single days.
 
     Notes
     -----

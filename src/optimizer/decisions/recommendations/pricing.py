@@ -32,14 +32,9 @@ PACKED = ("freed_monthly_cost", "packed_monthly_saving", "nodes_before", "nodes_
 class PricedRecommendations:
     """Recommendations with their savings, and the figures of the fleet.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With ``monthly_saving``, ``monthly_saving_p10`` and ``monthly_saving_p90``.
-    fleet : dict
-        Money per month; empty without prices.
-    nodes : tuple of str
-        Type of the nodes before and after; empty if none was packed.
+    ``frame``: with ``monthly_saving``, ``monthly_saving_p10`` and ``monthly_saving_p90``.
+    ``fleet``: money per month; empty without prices. ``nodes``: type of the nodes before and after;
+    empty if none was packed.
     """
 
     frame: pd.DataFrame
@@ -56,25 +51,13 @@ def price_recommendations(
 ) -> PricedRecommendations:
     """Return recommendations with what a month of following them would save.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Rows of every resource, in the order of ``asked`` and then of the services.
-    asked : mapping
-        By resource.
-    catalogue : PriceCatalogue, optional
-        Without one, savings are NaN: there is no default price.
-    settings : RecommendationSettings
-        Node type and reserve.
-    seed : int
-        Seeds the bootstrap over days.
+    A row that is kept or not judged saves nothing, one of unknown capacity an unknown sum. The
+    saving of the others is what following the policy over the past weeks would have saved, at every
+    cutoff, a month; its P10 and P90 come from resampling the days.
 
-    Returns
-    -------
-    PricedRecommendations
-        A row that is kept or not judged saves nothing, one of unknown capacity an unknown sum. The
-        saving of the others is what following the policy over the past weeks would have saved,
-        at every cutoff, a month; its P10 and P90 come from resampling the days.
+    - ``frame``: rows of every resource, in the order of ``asked`` and then of the services.
+    - ``catalogue``: Without one, savings are NaN: there is no default price.
+    - ``seed``: seeds the bootstrap over days.
     """
     if catalogue is None:
         return PricedRecommendations(frame.assign(**dict.fromkeys(MONEY, np.nan)), {})
@@ -106,14 +89,7 @@ def price_recommendations(
 def total_cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
     """Return what a column of requests costs a month, where the capacity is known.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations.
-    column : str
-        For example ``current``; NaN costs nothing.
-    catalogue : PriceCatalogue
-        Prices.
+    ``column``: for example ``current``; NaN costs nothing.
     """
     known = frame[frame["unit"] != SHARE]
     parts = [
@@ -178,17 +154,9 @@ def _requests(wide: pd.DataFrame, side: str) -> Requests:
 def join_resources(frames: Sequence[pd.DataFrame], events: pd.Series[float] | None) -> pd.DataFrame:
     """Return all resources in one frame, with the risk of the service and of an event.
 
-    Parameters
-    ----------
-    frames : sequence of pandas.DataFrame
-        From :func:`~optimizer.decisions.recommendations.recommend.recommend_resource`.
-    events : pandas.Series, optional
-        Probability of a scale event by ``service_id``; NaN without a model.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``risk`` is the highest over a service's resources.
+    ``risk`` is the highest over a service's resources. ``frames``: From
+    :func:`~optimizer.decisions.recommendations.recommend.recommend_resource`. ``events``:
+    Probability of a scale event by ``service_id``; NaN without a model.
     """
     joined = pd.concat(frames, ignore_index=True)
     risk = joined.groupby(SERVICE)["risk"].transform("max")

@@ -51,16 +51,11 @@ def format_reasons(
 ) -> list[str]:
     """Return one sentence per service.
 
-    Parameters
-    ----------
-    codes : numpy.ndarray
-        Reason codes, shape ``(n_services,)``.
-    usage : Usage
-        Names the resource; its observed steps tell the history.
-    current, target, exceedance : numpy.ndarray
-        Shape ``(n_services,)``.
-    spans : tuple of str
-        Silence after which nothing is recommended, and history that suffices for all policies.
+    - ``codes``: reason codes, shape ``(n_services,)``.
+    - ``usage``: Names the resource; its observed steps tell the history.
+    - ``current``, ``target``, ``exceedance``: shape ``(n_services,)``.
+    - ``spans``: silence after which nothing is recommended, and history that suffices for all
+      policies.
     """
     name, unit = ("CPU", "cores") if usage.resource == CPU else ("Memory", "GiB")
     days = np.sum(~np.isnan(usage.values), axis=1) * (usage.step.total_seconds() / 86400.0)

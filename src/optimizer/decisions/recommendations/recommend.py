@@ -119,28 +119,16 @@ class RecommendationSettings:
 class RecommendationInputs:
     """What is known of one resource of all services.
 
-    Parameters
-    ----------
-    usage : Usage
-        Up to now.
-    clusters : tuple of str
-        ``cluster_id`` of each service.
-    capacity_known : numpy.ndarray
-        bool, shape ``(n_services,)``; where not, usage and requests are shares of the capacity.
-    asked : numpy.ndarray
-        float32, shape ``(n_services,)``: what the policy requests until the next cutoff, before
-        any limit; NaN where it does not know.
-    target : numpy.ndarray
-        float32, shape ``(n_services,)``: the same within floor and cap, never NaN.
-    outlook : PredictiveDistribution
-        Distribution of usage after one cutoff: now.
-    drivers : tuple of tuple of str
-        What drove the forecast of each service.
-    least : str
-        History that suffices for a request.
-    standing : numpy.ndarray
-        float32, shape ``(n_services,)``: the highest of the policy's requests over the last week,
-        for whoever sets it and leaves it.
+    - ``clusters``: ``cluster_id`` of each service.
+    - ``capacity_known``: bool, shape ``(n_services,)``; where not, usage and requests are shares of
+      the capacity.
+    - ``asked``: float32, shape ``(n_services,)``: what the policy requests until the next cutoff,
+      before any limit; NaN where it does not know.
+    - ``target``: float32, shape ``(n_services,)``: the same within floor and cap, never NaN.
+    - ``outlook``: distribution of usage after one cutoff: now.
+    - ``drivers``: what drove the forecast of each service.
+    - ``standing``: float32, shape ``(n_services,)``: the highest of the policy's requests over the
+      last week, for whoever sets it and leaves it.
     """
 
     usage: Usage
@@ -159,22 +147,12 @@ def recommend_resource(
 ) -> pd.DataFrame:
     """Return the recommendations of one resource, one row per service; nothing in money yet.
 
-    Parameters
-    ----------
-    case : RecommendationInputs
-        What is known.
-    settings : RecommendationSettings
-        Deadband, idleness and bands.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``service_id``, ``cluster_id``, ``resource``, ``unit``, ``current`` (NaN where the
-        capacity is unknown), ``target`` (until the next cutoff), ``standing_target`` (the highest
-        one of the last week), ``lower_bound``, ``upper_bound``, ``action``, ``finding``,
-        ``exceedance`` (calibrated probability that a step uses more than the target; of memory,
-        that the peak does), ``risk`` (of the resource alone), ``confidence`` (share of the last
-        14 days that was observed), ``drivers``, ``reason_code`` and ``reason``.
+    ``service_id``, ``cluster_id``, ``resource``, ``unit``, ``current`` (NaN where the capacity is
+    unknown), ``target`` (until the next cutoff), ``standing_target`` (the highest one of the last
+    week), ``lower_bound``, ``upper_bound``, ``action``, ``finding``, ``exceedance`` (calibrated
+    probability that a step uses more than the target; of memory, that the peak does), ``risk`` (of
+    the resource alone), ``confidence`` (share of the last 14 days that was observed), ``drivers``,
+    ``reason_code`` and ``reason``. ``case``: what is known.
 
     Notes
     -----

@@ -28,15 +28,11 @@ BUSY = 0.95
 class Replicas:
     """Replicas of the services that scale out.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The recommendations with ``replicas`` (0 where the service does not scale out) and
-        ``replica_size`` (request of one replica; NaN there).
-    services : tuple of str
-        Services that scale out.
-    hourly : numpy.ndarray
-        int64, shape ``(n_services, 24, 2)``: replicas by UTC hour, on weekdays and weekends.
+    - ``frame``: the recommendations with ``replicas`` (0 where the service does not scale out) and
+      ``replica_size`` (request of one replica; NaN there).
+    - ``services``: services that scale out.
+    - ``hourly``: int64, shape ``(n_services, 24, 2)``: replicas by UTC hour, on weekdays and
+      weekends.
     """
 
     frame: pd.DataFrame
@@ -53,23 +49,12 @@ def split_services(
     """Return replicas and their size for the services whose id matches ``scale_out``.
 
     They hold the standing target: what an autoscaler may do with them between two of its runs.
+    Raises ConfigError: services scale out and there are no prices, or the pattern is none.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations.
-    cpu : Usage
-        Past usage of CPU: the typical load that must outlast the loss of a replica, and the load
-        of each hour.
-    catalogue : PriceCatalogue, optional
-        Needed where services scale out: the cheapest split depends on prices.
-    settings : RecommendationSettings
-        Pattern, step and most replicas.
-
-    Raises
-    ------
-    ConfigError
-        Services scale out and there are no prices, or the pattern is none.
+    - ``cpu``: past usage of CPU: the typical load that must outlast the loss of a replica, and the
+      load of each hour.
+    - ``catalogue``: needed where services scale out: the cheapest split depends on prices.
+    - ``settings``: pattern, step and most replicas.
     """
     bare = frame.assign(replicas=0, replica_size=np.nan)
     chosen = _matching(cpu.services, settings.scale_out)
@@ -129,16 +114,8 @@ def _matching(services: tuple[str, ...], pattern: str | None) -> tuple[str, ...]
 def hourly_load(usage: Usage) -> FloatArray:
     """Return the load of each hour of the day, on weekdays and at weekends.
 
-    Parameters
-    ----------
-    usage : Usage
-        Past usage; a step belongs to the hour in which it begins.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_services, 24, 2)``: P95 of the hour's steps, NaN where none was
-        observed.
+    float32, shape ``(n_services, 24, 2)``: P95 of the hour's steps, NaN where none was observed.
+    ``usage``: past usage; a step belongs to the hour in which it begins.
     """
     begun = pd.DatetimeIndex(usage.timestamps) - usage.step
     weekend = (begun.dayofweek >= 5).astype(int)

@@ -20,16 +20,12 @@ TIE = 1e-9
 class Split:
     """Replicas and their size.
 
-    Parameters
-    ----------
-    replicas : numpy.ndarray
-        int64, shape ``(n_services,)``; 0 where the target is unknown or nothing allowed holds it.
-    size : numpy.ndarray
-        float64, shape ``(n_services, n_resources)``: request of one replica; NaN where there is
-        none.
-    hour : numpy.ndarray
-        float64, shape ``(n_services,)``: price of all replicas by the hour; NaN where there is
-        none.
+    - ``replicas``: int64, shape ``(n_services,)``; 0 where the target is unknown or nothing allowed
+      holds it.
+    - ``size``: float64, shape ``(n_services, n_resources)``: request of one replica; NaN where
+      there is none.
+    - ``hour``: float64, shape ``(n_services,)``: price of all replicas by the hour; NaN where there
+      is none.
     """
 
     replicas: NDArray[np.int64]
@@ -48,29 +44,15 @@ def split_by_step(
 ) -> Split:
     """Return the cheapest replicas whose size is a multiple of a step.
 
-    Parameters
-    ----------
-    target : array_like
-        Shape ``(n_services, n_resources)``: total request, for example cores and GiB.
-    typical : array_like, optional
-        Same shape: load, for example P50, that the other replicas must still hold when one is
-        lost. Without it nothing is asked of the loss of a replica.
-    step : array_like
-        Shape ``(n_resources,)``: sizes are multiples of this, above 0.
-    unit_hour : array_like
-        Shape ``(n_resources,)``: price of a unit by the hour, above 0.
-    min_replicas, max_replicas : int
-        Fewest and most replicas, at least 1.
+    Least total price; of equally cheap ones the fewest replicas. Raises ConfigError: shapes that do
+    not belong together, or a value out of its range.
 
-    Returns
-    -------
-    Split
-        Least total price; of equally cheap ones the fewest replicas.
-
-    Raises
-    ------
-    ConfigError
-        Shapes that do not belong together, or a value out of its range.
+    - ``target``: shape ``(n_services, n_resources)``: total request, for example cores and GiB.
+    - ``typical``: same shape: load, for example P50, that the other replicas must still hold when
+      one is lost. Without it nothing is asked of the loss of a replica.
+    - ``step``: shape ``(n_resources,)``: sizes are multiples of this, above 0.
+    - ``unit_hour``: shape ``(n_resources,)``: price of a unit by the hour, above 0.
+    - ``min_replicas``, ``max_replicas``: fewest and most replicas, at least 1.
 
     Notes
     -----
@@ -96,10 +78,7 @@ def split_by_step(
 def desired_replicas(load: ArrayLike, size: ArrayLike) -> FloatMatrix:
     """Return how many replicas of a size a total load needs: whole numbers, NaN if unknown.
 
-    Parameters
-    ----------
-    load, size : array_like
-        Arrays of shapes that broadcast, in the same unit.
+    ``load``, ``size``: arrays of shapes that broadcast, in the same unit.
 
     Notes
     -----

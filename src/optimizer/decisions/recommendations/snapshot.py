@@ -30,23 +30,13 @@ from optimizer.models.exceedance.forecast import Forecast
 class PolicyRequests:
     """What a policy requests of one resource.
 
-    Parameters
-    ----------
-    case : RecommendationInputs
-        Now.
-    past : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``: what it requests at each cutoff of the last
-        weeks and now, within floor and cap.
-    days : numpy.ndarray
-        int64, shape ``(n_cutoffs,)``: day of each cutoff since 1970, UTC.
-    hold : pandas.Timedelta
-        How long a request holds.
-    due : pandas.Timedelta
-        Time of the last weeks that the surface has not learned from and that is over: its
-        promises there have come due.
-    promises, bounds : pandas.DataFrame
-        What came of them, see :mod:`optimizer.evaluation.coverage`; the group is the resource.
-        Without rows where none has come due.
+    - ``past``: float32, shape ``(n_cutoffs, n_services)``: what it requests at each cutoff of the
+      last weeks and now, within floor and cap.
+    - ``days``: int64, shape ``(n_cutoffs,)``: day of each cutoff since 1970, UTC.
+    - ``due``: time of the last weeks that the surface has not learned from and that is over: its
+      promises there have come due.
+    - ``promises``, ``bounds``: what came of them, see :mod:`optimizer.evaluation.coverage`; the
+      group is the resource. Without rows where none has come due.
     """
 
     case: RecommendationInputs
@@ -81,20 +71,8 @@ def evaluate_policy(
 ) -> PolicyRequests:
     """Return what a policy requests now, with bounds, risk and what drove them.
 
-    Parameters
-    ----------
-    policy : Policy
-        Asks the surface if it asks any.
-    surface : TrainedSurface
-        The champion of the resource.
-    panel : Panel
-        All telemetry up to now.
-    settings : RecommendationSettings
-        How far back savings look, and what counts as clipped.
-    bounds : RequestBounds
-        Floor and cap of every request.
-    calibrator : ConformalCalibrator
-        How past outcomes are weighed.
+    ``policy``: asks the surface if it asks any. ``settings``: how far back savings look, and what
+    counts as clipped. ``bounds``: floor and cap of every request.
 
     Notes
     -----

@@ -68,10 +68,7 @@ NEEDED = (ORACLE, STATIC, REFERENCE)
 def build_replayed(config: ExperimentConfig, parts: Decisions) -> dict[str, Policy]:
     """Return every policy to replay by name, asking the surface of the replayed resource.
 
-    Raises
-    ------
-    ConfigError
-        An unknown policy, or one that the tables need was left out.
+    Raises ConfigError: an unknown policy, or one that the tables need was left out.
     """
     resource, names = config.backtest.resource, config.backtest.policies
     nodes = policy_nodes(config, resource, names, "backtest.policies", needed=NEEDED)
@@ -82,22 +79,9 @@ def build_replayed(config: ExperimentConfig, parts: Decisions) -> dict[str, Poli
 class BacktestResult:
     """A replay, ready to be told of.
 
-    Parameters
-    ----------
-    found : dict
-        Replays by policy.
-    usage : Usage
-        What was used.
-    cutoffs : numpy.ndarray
-        int64, shape ``(n_cutoffs,)``.
-    outlook : PredictiveDistribution
-        At the cutoffs.
-    known : float
-        Share of the requests at which a surface was known.
-    groups : tuple of str
-        Group of each service.
-    prices : PriceCatalogue, optional
-        Without one nothing is told in money.
+    ``usage``: what was used. ``cutoffs``: int64, shape ``(n_cutoffs,)``. ``outlook``: at the
+    cutoffs. ``known``: share of the requests at which a surface was known. ``groups``: Group of
+    each service. ``prices``: Without one nothing is told in money.
     """
 
     found: dict[str, PolicyReplay]
@@ -131,16 +115,8 @@ def write_backtest(
 ) -> dict[str, Any]:
     """Write requests, tables and plots, and return the plain record.
 
-    Parameters
-    ----------
-    seen : BacktestResult
-        The replay.
-    output : pathlib.Path
-        Gets the files.
-    more : dict
-        What the record also says.
-    began : float
-        When the back-test began, by ``time.perf_counter``.
+    ``more``: what the record also says. ``began``: when the back-test began, by
+    ``time.perf_counter``.
     """
     found, usage, cutoffs = seen.found, seen.usage, seen.cutoffs
     held = usage, cutoffs, seen.interval, seen.groups

@@ -27,14 +27,9 @@ from optimizer.training.experiment import build_surfaces
 class Decisions:
     """Components of requests and recommendations, built: nothing has been read yet.
 
-    Parameters
-    ----------
-    source, bounds, conformal, replay, recommend, simulate
-        One component each.
-    surfaces, policies : mapping
-        One component per resource.
-    prices : PriceCatalogue, optional
-        Without one nothing is told in money.
+    ``source``, ``bounds``, ``conformal``, ``replay``, ``recommend``, ``simulate``: one component
+    each. ``surfaces``, ``policies``: one component per resource. ``prices``: Without one nothing is
+    told in money.
     """
 
     source: TelemetrySource
@@ -51,10 +46,7 @@ class Decisions:
 def build_decisions(config: ExperimentConfig) -> Decisions:
     """Build every component of decisions, before any data is read.
 
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
+    Raises ConfigError: a value is out of its range.
     """
     require_choice("backtest.resource", config.backtest.resource, (CPU, MEMORY))
     return Decisions(
@@ -84,25 +76,10 @@ def policy_nodes(
 ) -> dict[str, dict[str, Any]]:
     """Return the node of several policies of a resource, by name.
 
-    The chosen policy is as the user changed it, the others as their yamls are.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Resolved.
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    names : sequence of str, optional
-        Choices of ``policy/<resource>``; all of them if absent.
-    key : str
-        Where the names stand, for messages.
-    needed, refused : sequence of str
-        Policies that must, and that cannot be among them.
-
-    Raises
-    ------
-    ConfigError
-        An unknown policy, none at all, or one that is needed was left out.
+    The chosen policy is as the user changed it, the others as their yamls are. ``resource``:
+    ``"cpu"`` or ``"memory"``. ``names``: choices of ``policy/<resource>``; all of them if absent.
+    ``needed``, ``refused``: policies that must, and that cannot be among them. Raises ConfigError:
+    an unknown policy, none at all, or one that is needed was left out.
     """
     group = f"policy/{resource}"
     known = [name for name in list_choices(group) if name not in refused]

@@ -38,16 +38,8 @@ EVENTS = "scale_event"
 class Champions:
     """What the registry holds for some telemetry.
 
-    Parameters
-    ----------
-    versions : dict
-        Registered version by target.
-    surfaces : dict
-        Trained surface by resource.
-    events : TrainedModel, optional
-        Model of scale events; None if there is no champion.
-    without_events : str
-        Why there is none, and what to do about it.
+    ``events``: model of scale events; None if there is no champion. ``without_events``: why there
+    is none, and what to do about it.
     """
 
     versions: dict[str, Version]
@@ -60,28 +52,12 @@ class Champions:
 class RecommendationResult:
     """Recommendations, ready to be written and shown.
 
-    Parameters
-    ----------
-    replicas : Replicas
-        Holds the frame of recommendations.
-    fleet : dict
-        Money per month.
-    nodes : tuple of str
-        Type of the nodes that were packed, before and after.
-    asked : dict
-        What was asked, by resource.
-    catalogue : PriceCatalogue, optional
-        Prices.
-    models : dict
-        Version of each champion, by target.
-    policies : dict
-        Name of the policy by resource.
-    data : str
-        Name of the data.
-    notes : tuple of str
-        What a reader must know.
-    deadband : float
-        Changes of less than this share of the present request are not worth a patch.
+    - ``fleet``: money per month.
+    - ``nodes``: type of the nodes that were packed, before and after.
+    - ``asked``: what was asked, by resource.
+    - ``catalogue``: prices.
+    - ``models``: version of each champion, by target.
+    - ``deadband``: changes of less than this share of the present request are not worth a patch.
     """
 
     replicas: Replicas
@@ -123,20 +99,8 @@ def recommend(
 ) -> RecommendationResult:
     """Return what every service should request until the next cutoff, and what that saves.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Gives the seed and the names of the policies.
-    parts : Decisions
-        Built from it.
-    panel : Panel
-        All telemetry up to now.
-    champions : Champions
-        See :func:`load_champions`.
-    events : pandas.Series, optional
-        Probability of a scale event by service.
-    data : str
-        Name of the data.
+    ``config``: gives the seed and the names of the policies. ``champions``: see
+    :func:`load_champions`. ``events``: Probability of a scale event by service.
     """
     requests = {
         resource: evaluate_policy(
@@ -165,10 +129,7 @@ def recommend(
 def refuse_oracle(config: ExperimentConfig) -> None:
     """Raise if a policy that looks ahead is to recommend.
 
-    Raises
-    ------
-    ConfigError
-        It names the policy.
+    Raises ConfigError: it names the policy.
     """
     for resource in config.policy:
         if config.choices[f"policy/{resource}"] == ORACLE:
@@ -183,10 +144,7 @@ def refuse_oracle(config: ExperimentConfig) -> None:
 def load_champions(run: TrackedRun, panel: Panel, data: str, overrides: list[str]) -> Champions:
     """Return the champions of every resource that the telemetry has, and of scale events.
 
-    Raises
-    ------
-    ConfigError
-        A surface was not trained yet, or is no champion.
+    Raises ConfigError: a surface was not trained yet, or is no champion.
     """
     versions, surfaces = {}, {}
     for resource, target in SURFACES.items():

@@ -24,10 +24,7 @@ Simulated = dict[str, dict[bool, SimulationResult]]
 def build_simulated(config: ExperimentConfig, parts: Decisions) -> dict[str, Policy]:
     """Return every policy to simulate by name, asking the surface of the simulated resource.
 
-    Raises
-    ------
-    ConfigError
-        A policy is unknown or looks ahead, or none is given.
+    Raises ConfigError: a policy is unknown or looks ahead, or none is given.
     """
     resource, names = parts.simulate.resource, parts.simulate.policies
     if names is None:

@@ -35,18 +35,12 @@ CURRENT_REQUEST, LIMIT = "today", "limit"
 class SimulationResult:
     """What every round asked for, and what it did to demand.
 
-    Parameters
-    ----------
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    rounds : pandas.DataFrame
-        One row per round, see :func:`~optimizer.decisions.simulation.rounds.tabulate`.
-    requests : numpy.ndarray
-        float32, shape ``(n_rounds, n_cutoffs, n_services)``: as applied, of a service or of one
-        replica; one cutoff per round unless demand repeats.
-    clipped : tuple of str
-        Services clipped in the last round, the worst first: see
-        :func:`~optimizer.demand.censoring.tell_clipped`.
+    - ``resource``: ``"cpu"`` or ``"memory"``.
+    - ``rounds``: one row per round, see :func:`~optimizer.decisions.simulation.rounds.tabulate`.
+    - ``requests``: float32, shape ``(n_rounds, n_cutoffs, n_services)``: as applied, of a service
+      or of one replica; one cutoff per round unless demand repeats.
+    - ``clipped``: services clipped in the last round, the worst first: see
+      :func:`~optimizer.demand.censoring.tell_clipped`.
     """
 
     resource: str
@@ -57,15 +51,8 @@ class SimulationResult:
     def settled(self, tolerance: float = 0.01) -> int | None:
         """Return the round from which on no change of the fleet's total reaches the tolerance.
 
-        Parameters
-        ----------
-        tolerance : float
-            Change between rounds, as a share; at least the last one has to be below.
-
-        Returns
-        -------
-        int or None
-            From 2; None if the last change is not below.
+        From 2; None if the last change is not below. ``tolerance``: change between rounds, as a
+        share; at least the last one has to be below.
         """
         large = ~(self.rounds["change"].abs().to_numpy()[1:] < tolerance)
         first = int(np.flatnonzero(large)[-1]) + 1 if large.any() else 0
@@ -88,44 +75,26 @@ def simulate_rounds(  # noqa: PLR0913 - the knobs of one experiment
 ) -> SimulationResult:
     """Apply a policy's requests as limits, round after round.
 
-    Parameters
-    ----------
-    demand : Usage
-        True demand of every service; its capacity is what is requested before the first round.
-    policy : Policy
-        Asked at its own setting.
-    rounds : int
-        How many, at least 2.
-    every : str
-        How long a request holds.
-    window : str
-        How much of the newest observed past a policy is given.
-    repeat : bool
-        False: a round is one interval, and rounds follow one another over the newest demand; the
-        change between two of them holds the noise of demand. True: every round replays the newest
-        ``window`` of demand (whole days; better whole weeks) under new limits, with a request
-        every ``every``: nothing but the feedback differs between rounds, so that there is a fixed
-        point to settle at.
-    serving : Serving, optional
-        Throttling and the autoscaler; one replica and lost work if absent.
-    censoring : Censoring, optional
-        How steps at the limit are treated before the policy sees them; None: not at all.
-    capacity : str
-        What a policy is told of the present request, by which it scales costs and caps:
-        ``"today"`` that of ``demand``, always; ``"limit"`` the one in force.
-    step : float
-        How far a round moves from the requests of the round before to the new ones, in (0, 1].
-        Below 1 it damps what a model's refits add to every round (Krasnoselskii and Mann's
-        iteration); where it settles at stays the same.
-    bounds : RequestBounds, optional
-        Least and largest request; the defaults if absent.
+    Raises InsufficientHistoryError: ``demand`` is shorter than the window, or than the rounds and a
+    step before them; ConfigError: a setting is out of range.
 
-    Raises
-    ------
-    InsufficientHistoryError
-        ``demand`` is shorter than the window, or than the rounds and a step before them.
-    ConfigError
-        A setting is out of range.
+    - ``demand``: true demand of every service; its capacity is what is requested before the first
+      round.
+    - ``rounds``: how many, at least 2.
+    - ``repeat``: False: a round is one interval, and rounds follow one another over the newest
+      demand; the change between two of them holds the noise of demand. True: every round replays
+      the newest ``window`` of demand (whole days; better whole weeks) under new limits, with a
+      request every ``every``: nothing but the feedback differs between rounds, so that there is a
+      fixed point to settle at.
+    - ``serving``: throttling and the autoscaler; one replica and lost work if absent.
+    - ``censoring``: how steps at the limit are treated before the policy sees them; None: not at
+      all.
+    - ``capacity``: what a policy is told of the present request, by which it scales costs and caps:
+      ``"today"`` that of ``demand``, always; ``"limit"`` the one in force.
+    - ``step``: how far a round moves from the requests of the round before to the new ones, in (0,
+      1]. Below 1 it damps what a model's refits add to every round (Krasnoselskii and Mann's
+      iteration); where it settles at stays the same.
+    - ``bounds``: least and largest request; the defaults if absent.
 
     Notes
     -----

@@ -23,12 +23,7 @@ def plot_simulation(
 ) -> Figure:
     """Return the total request and the unmet demand of every round, one line per policy.
 
-    Parameters
-    ----------
-    found : mapping
-        Results by the name of their policy, drawn solid.
-    untreated : mapping, optional
-        Results without treating clipped usage, dashed in the policy's colour.
+    ``untreated``: results without treating clipped usage, dashed in the policy's colour.
     """
     figure, (upper, lower) = new_figure(2, width=9.5, height=7.0)
     looks = {name: index for index, name in enumerate(found)}

@@ -25,14 +25,8 @@ OVER = 1.0 + 1e-6
 class ObservedHistory:
     """What has been recorded so far, of whole services: shape ``(n_services, n_steps)`` each.
 
-    Parameters
-    ----------
-    observed : numpy.ndarray
-        float32, usage; NaN in gaps.
-    limits : numpy.ndarray
-        float64, limit of all replicas in force; infinite before the first round.
-    replicas : numpy.ndarray
-        int64, in force.
+    ``observed``: float32, usage; NaN in gaps. ``limits``: float64, limit of all replicas in force;
+    infinite before the first round. ``replicas``: int64, in force.
     """
 
     observed: FloatArray
@@ -62,16 +56,8 @@ class ObservedHistory:
 class RoundSchedule:
     """When policies are asked and what they are given, in steps.
 
-    Parameters
-    ----------
-    hold : int
-        How long a request holds.
-    length : int
-        How much of the past a policy is given.
-    start : int
-        First step of the first round.
-    repeat : bool
-        Whether every round has the same demand.
+    ``length``: how much of the past a policy is given. ``start``: first step of the first round.
+    ``repeat``: whether every round has the same demand.
     """
 
     hold: int
@@ -102,20 +88,9 @@ class RoundSchedule:
     ) -> Usage:
         """Return what a policy is given for a round: observed usage, treated for censoring.
 
-        Parameters
-        ----------
-        demand : Usage
-            Gives the clock and the names, no demand.
-        past : ObservedHistory
-            All that has been recorded.
-        number : int
-            Number of the round, from 0.
-        per_replica : bool
-            Whether usage is given per replica.
-        capacity : numpy.ndarray
-            What the policy is told of the present request.
-        censoring : Censoring, optional
-            How censored steps are treated.
+        ``demand``: gives the clock and the names, no demand. ``past``: all that has been recorded.
+        ``number``: number of the round, from 0. ``per_replica``: whether usage is given per
+        replica. ``censoring``: how censored steps are treated.
         """
         known = self._known(past, number)
         parts = known.replicas if per_replica else 1
@@ -155,24 +130,12 @@ def ask(
 ) -> FloatArray:
     """Return a policy's requests, by the rules of every replay.
 
-    Parameters
-    ----------
-    policy : Policy
-        Asked at its own setting.
-    view : Usage
-        Observed usage; a cutoff reads what lies before it.
-    cutoffs : numpy.ndarray
-        int64, ascending.
-    hold : int
-        Steps that a request holds: one cutoff more is asked for before the first, since the
-        distance of the cutoffs tells a model how long that is.
-    bounds : RequestBounds
-        Least and largest request.
+    float32, shape ``(n_cutoffs, n_services)``, > 0.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services)``, > 0.
+    - ``view``: observed usage; a cutoff reads what lies before it.
+    - ``cutoffs``: int64, ascending.
+    - ``hold``: steps that a request holds: one cutoff more is asked for before the first, since the
+      distance of the cutoffs tells a model how long that is.
     """
     lead = cutoffs[0] - hold
     asked = np.append(lead, cutoffs) if lead > 0 else cutoffs
@@ -190,27 +153,13 @@ def tabulate(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the figures of every round, and the services clipped in the last one.
 
-    Parameters
-    ----------
-    demands : sequence of Usage
-        True demand of each round.
-    served : sequence of ServingResult
-        What came of it.
-    censoring : Censoring
-        What counts as clipped.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``round`` from 1; ``request``, the fleet's total, all replicas, mean over the steps;
-        ``change`` of it against the round before as a share; ``moved``, the services' changes
-        without their signs, added up, as a share (what cancels out in ``change``);
-        ``violation_rate``, the share of steps whose true demand was above the capacity in force;
-        ``unmet_share``, the share of demand above it, backlog not counted; ``clipped_services``,
-        how many; ``replicas``, mean per service; ``backlog``, work that waits at the end, in
-        unit-hours.
-    tuple of str
-        Names, the worst first.
+    ``round`` from 1; ``request``, the fleet's total, all replicas, mean over the steps; ``change``
+    of it against the round before as a share; ``moved``, the services' changes without their signs,
+    added up, as a share (what cancels out in ``change``); ``violation_rate``, the share of steps
+    whose true demand was above the capacity in force; ``unmet_share``, the share of demand above
+    it, backlog not counted; ``clipped_services``, how many; ``replicas``, mean per service;
+    ``backlog``, work that waits at the end, in unit-hours. Names, the worst first. ``demands``:
+    true demand of each round. ``censoring``: what counts as clipped.
     """
     rows: list[dict[str, float]] = []
     clipped: tuple[str, ...] = ()

@@ -60,12 +60,8 @@ class HorizontalAutoscaler:
     def desired(self, replicas: Counts, utilisation: Floats) -> Counts:
         """Return ceil(replicas * utilisation / target), within bounds; NaN changes nothing.
 
-        Parameters
-        ----------
-        replicas : numpy.ndarray
-            int64, running now.
-        utilisation : numpy.ndarray
-            Usage over the request of all replicas, same shape.
+        ``replicas``: int64, running now. ``utilisation``: Usage over the request of all replicas,
+        same shape.
         """
         ratio = utilisation / self.target
         # 0.75 * 4 / 0.6 is 5.000000000000001 in floating point, and means 5
@@ -83,14 +79,8 @@ FIXED = HorizontalAutoscaler(least=1, most=1)
 class ServingState:
     """What goes on from one stretch of steps to the next, per service.
 
-    Parameters
-    ----------
-    replicas : numpy.ndarray
-        int64, running.
-    backlog : numpy.ndarray
-        Work that waits, in the resource's unit times steps.
-    quiet : numpy.ndarray
-        int64, steps since the replicas changed.
+    ``replicas``: int64, running. ``backlog``: work that waits, in the resource's unit times steps.
+    ``quiet``: int64, steps since the replicas changed.
     """
 
     replicas: Counts
@@ -102,16 +92,9 @@ class ServingState:
 class ServingResult:
     """What came of a stretch of demand; arrays of shape ``(n_services, n_steps)``.
 
-    Parameters
-    ----------
-    observed : numpy.ndarray
-        float32, usage as a metric shows it; NaN where demand is unknown.
-    capacity : numpy.ndarray
-        float64, limit of all replicas in force.
-    replicas : numpy.ndarray
-        int64, in force during the step.
-    state : ServingState
-        After the last step.
+    ``observed``: float32, usage as a metric shows it; NaN where demand is unknown. ``capacity``:
+    float64, limit of all replicas in force. ``replicas``: int64, in force during the step.
+    ``state``: after the last step.
     """
 
     observed: FloatArray
@@ -124,14 +107,10 @@ class ServingResult:
 class Serving:
     """How a limit acts.
 
-    Parameters
-    ----------
-    autoscaler : HorizontalAutoscaler
-        Decides after each step on the replicas of the next.
-    carried : float
-        Share of the work a throttled step did not do that the next one has to do as well, in
-        [0, 1]; the rest is lost (requests time out, a batch waits). CPU only: memory above the
-        limit is a kill, after which the next step's demand stands by itself.
+    ``autoscaler``: decides after each step on the replicas of the next. ``carried``: share of the
+    work a throttled step did not do that the next one has to do as well, in [0, 1]; the rest is
+    lost (requests time out, a batch waits). CPU only: memory above the limit is a kill, after which
+    the next step's demand stands by itself.
     """
 
     autoscaler: HorizontalAutoscaler = FIXED
@@ -162,19 +141,10 @@ class Serving:
         """Return what is observed of demand under limits per replica.
 
         ``served = min(demand + backlog, limit * replicas)`` of each step, and ``backlog = carried *
-        (demand + backlog - served)`` for the next.
-
-        Parameters
-        ----------
-        demand : numpy.ndarray
-            Demand of a whole service, shape ``(n_services, n_steps)``; where NaN nothing is
-            observed and backlog and replicas stay.
-        limits : numpy.ndarray
-            Limit of one replica, same shape, > 0.
-        state : ServingState
-            Before the first step.
-        step : pandas.Timedelta
-            Length of a step.
+        (demand + backlog - served)`` for the next. ``demand``: demand of a whole service, shape
+        ``(n_services, n_steps)``; where NaN nothing is observed and backlog and replicas stay.
+        ``limits``: limit of one replica, same shape, > 0. ``state``: before the first step.
+        ``step``: length of a step.
 
         Notes
         -----

@@ -94,13 +94,7 @@ class SimulationSettings:
         Serving(self.autoscaler, self.carried)
 
     def usage(self, panel: Panel) -> Usage:
-        """Return the true demand, and what is requested before the first round.
-
-        Parameters
-        ----------
-        panel : Panel
-            Validated telemetry.
-        """
+        """Return the true demand, and what is requested before the first round."""
         if self.repeat:  # the first round follows all that is known
             return usage_of(panel, self.resource)
         length = self.rounds * (parse_duration(self.interval, "interval") // panel.step)
@@ -109,14 +103,7 @@ class SimulationSettings:
     def simulate(self, demand: Usage, policy: Policy, *, treated: bool) -> SimulationResult:
         """Apply a policy's requests round after round.
 
-        Parameters
-        ----------
-        demand : Usage
-            From :meth:`usage`.
-        policy : Policy
-            Asked at its own setting.
-        treated : bool
-            Whether steps at the limit are treated before the policy sees them.
+        ``treated``: whether steps at the limit are treated before the policy sees them.
         """
         return simulate_rounds(
             demand,
@@ -141,19 +128,11 @@ def shown_rounds(rounds: int) -> tuple[int, ...]:
 def summarise(found: SimulationResult) -> dict[str, Any]:
     """Return the figures of a simulation that are told first.
 
-    Parameters
-    ----------
-    found : SimulationResult
-        All rounds.
-
-    Returns
-    -------
-    dict
-        ``request_<round>`` of :func:`shown_rounds` and ``change_since_first`` of the last one as a
-        share; ``judged_round``, the tenth or the last before it, and the ``change`` in it;
-        ``violation_rate``, ``unmet_share`` and ``replicas`` of the last round; ``settled_from``,
-        None if the last change is not small; ``settles``, whether that is the judged round or
-        before; ``clipped``, the services clipped in the last round.
+    ``request_<round>`` of :func:`shown_rounds` and ``change_since_first`` of the last one as a
+    share; ``judged_round``, the tenth or the last before it, and the ``change`` in it;
+    ``violation_rate``, ``unmet_share`` and ``replicas`` of the last round; ``settled_from``, None
+    if the last change is not small; ``settles``, whether that is the judged round or before;
+    ``clipped``, the services clipped in the last round.
     """
     last = len(found.rounds)
     judged, settled = min(BY, last), found.settled()
@@ -174,10 +153,7 @@ def summarise(found: SimulationResult) -> dict[str, Any]:
 def tabulate_rounds(found: dict[str, dict[bool, SimulationResult]]) -> pd.DataFrame:
     """Return all rounds of all simulations, one row each.
 
-    Parameters
-    ----------
-    found : dict
-        Results by policy and whether clipped usage was treated.
+    ``found``: results by policy and whether clipped usage was treated.
     """
     parts = [
         one.rounds.assign(policy=policy, treated=treated)

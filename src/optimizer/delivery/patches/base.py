@@ -28,17 +28,9 @@ class PatchWriter(Protocol):
     def render(self, plan: PatchPlan, settings: PatchSettings) -> dict[str, str]:
         """Return the text of every file by its place below the directory, all of it checked.
 
-        Parameters
-        ----------
-        plan : PatchPlan
-            What changes, and the replicas by hour if they are known.
-        settings : PatchSettings
-            What all formats share.
-
-        Raises
-        ------
-        SchemaError
-            A text would not be what its reader takes; no file of any format is written then.
+        ``plan``: what changes, and the replicas by hour if they are known. ``settings``: what all
+        formats share. Raises SchemaError: a text would not be what its reader takes; no file of any
+        format is written then.
 
         Notes
         -----
@@ -52,21 +44,9 @@ def render_object(
 ) -> dict[str, str]:
     """Return a Kubernetes object as the text of its file, by its place.
 
-    Parameters
-    ----------
-    place : str
-        The file, below the directory.
-    document : dict
-        The object, as plain values.
-    schema : str
-        Name of its schema in ``schemas/``.
-    command : str, optional
-        How to apply it; None: ``kubectl apply``.
-
-    Raises
-    ------
-    SchemaError
-        The object is not what its schema says.
+    ``place``: the file, below the directory. ``document``: the object, as plain values. ``schema``:
+    name of its schema in ``schemas/``. ``command``: how to apply it; None: ``kubectl apply``.
+    Raises SchemaError: the object is not what its schema says.
     """
     check_object(document, load_schema(schema), place)
     body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
@@ -84,14 +64,7 @@ def load_schema(name: str) -> dict[str, Any]:
 def check_object(document: dict[str, Any], schema: dict[str, Any], place: str) -> None:
     """Raise a SchemaError that names the most telling field at fault and the file it is meant for.
 
-    Parameters
-    ----------
-    document : dict
-        The object, as plain values.
-    schema : dict
-        What it must be.
-    place : str
-        The file, for the message.
+    ``document``: the object, as plain values.
     """
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]

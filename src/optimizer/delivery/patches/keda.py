@@ -20,15 +20,12 @@ WEEK: Final = 7 * DAY
 class Keda:
     """A ScaledObject per service whose replicas change by the hour, in ``keda/``.
 
+    Raises ConfigError: the version is none.
+
     Parameters
     ----------
     api_version : str
         ``apiVersion`` of the objects.
-
-    Raises
-    ------
-    ConfigError
-        The version is none.
 
     Notes
     -----
@@ -61,14 +58,7 @@ class Keda:
     ) -> dict[str, Any] | None:
         """Return the ScaledObject of a service, or None if it wants the same at all hours.
 
-        Parameters
-        ----------
-        service_id, name : str
-            Id and Kubernetes name.
-        replicas : numpy.ndarray
-            Its profile, shape ``(24, 2)``.
-        settings : PatchSettings
-            Kind and namespace.
+        ``replicas``: its profile, shape ``(24, 2)``.
         """
         windows = schedule_hints(replicas)
         if not windows:
@@ -102,16 +92,9 @@ class CronWindow:
 def schedule_hints(replicas: NDArray[np.int64]) -> tuple[CronWindow, ...]:
     """Return the windows in which a service wants more replicas than at its quietest hour.
 
-    Parameters
-    ----------
-    replicas : numpy.ndarray
-        One service's profile, shape ``(24, 2)``: hours, and weekday or weekend.
-
-    Returns
-    -------
-    tuple of CronWindow
-        Hours of the same replicas are one window, over midnight too; windows that repeat on
-        several days are one with a list of days. Disjoint; none if all hours are the same.
+    Hours of the same replicas are one window, over midnight too; windows that repeat on several
+    days are one with a list of days. Disjoint; none if all hours are the same. ``replicas``: one
+    service's profile, shape ``(24, 2)``: hours, and weekday or weekend.
 
     Notes
     -----

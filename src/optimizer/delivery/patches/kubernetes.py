@@ -19,6 +19,8 @@ KEY = "patches.formats.kubernetes"
 class Kubernetes:
     """A patch per service, in ``kubernetes/``.
 
+    Raises ConfigError: a ratio is below 1, or a CPU limit is to be both set and removed.
+
     Parameters
     ----------
     memory_limit_ratio : float
@@ -31,11 +33,6 @@ class Kubernetes:
     remove_cpu_limit : bool
         Delete the CPU limit. Needs Kubernetes 1.24 or later: before, a container without any
         limit got a CPU limit of 0 (kubernetes/kubernetes pull request 107705).
-
-    Raises
-    ------
-    ConfigError
-        A ratio is below 1, or a CPU limit is to be both set and removed.
     """
 
     memory_limit_ratio: float = 1.0

@@ -17,21 +17,10 @@ LONGEST_LABEL = 63
 def workload_names(service_ids: Iterable[str]) -> dict[str, str]:
     """Return a valid and unique name for every service.
 
-    Parameters
-    ----------
-    service_ids : iterable of str
-        May repeat. An id that is an RFC 1123 subdomain (what Kubernetes takes as the name of a
-        workload) stays as it is; else it is lower-cased and what is not allowed becomes ``-``.
-
-    Returns
-    -------
-    dict of str to str
-        Service id to name.
-
-    Raises
-    ------
-    SchemaError
-        Nothing is left of an id, or two ids become the same name.
+    Service id to name. ``service_ids``: may repeat. An id that is an RFC 1123 subdomain (what
+    Kubernetes takes as the name of a workload) stays as it is; else it is lower-cased and what is
+    not allowed becomes ``-``. Raises SchemaError: nothing is left of an id, or two ids become the
+    same name.
 
     References
     ----------

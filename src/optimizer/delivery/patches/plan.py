@@ -26,18 +26,9 @@ COLUMNS: Final = (
 class Change:
     """The new request of one resource, in cores or GiB.
 
-    Parameters
-    ----------
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    current : float
-        Request of today; NaN if unknown.
-    target : float
-        Request to write, above 0.
-    lower, upper : float
-        P5 and P95 of the coming interval's peak; NaN if unknown.
-    reason : str
-        One sentence.
+    ``resource``: ``"cpu"`` or ``"memory"``. ``current``: request of today; NaN if unknown.
+    ``target``: request to write, above 0. ``lower``, ``upper``: P5 and P95 of the coming interval's
+    peak; NaN if unknown.
     """
 
     resource: str
@@ -72,18 +63,10 @@ class Skipped:
 class ReplicaProfile:
     """How many replicas each service wants at each hour.
 
-    Parameters
-    ----------
-    services : tuple of str
-        Service ids, shape ``(n_services,)``.
-    replicas : numpy.ndarray
-        int64, shape ``(n_services, 24, 2)``, at least 0: hour ``h`` is from ``h:00`` to
-        ``h+1:00`` UTC; the last axis is Monday to Friday, then Saturday and Sunday.
-
-    Raises
-    ------
-    SchemaError
-        The shape differs, a value is no whole number of at least 0, or a service is there twice.
+    ``services``: service ids, shape ``(n_services,)``. ``replicas``: int64, shape ``(n_services,
+    24, 2)``, at least 0: hour ``h`` is from ``h:00`` to ``h+1:00`` UTC; the last axis is Monday to
+    Friday, then Saturday and Sunday. Raises SchemaError: the shape differs, a value is no whole
+    number of at least 0, or a service is there twice.
     """
 
     services: tuple[str, ...]
@@ -114,25 +97,13 @@ class PatchPlan:
 def plan_patches(frame: pd.DataFrame, profile: ReplicaProfile | None = None) -> PatchPlan:
     """Return the changes of the services that are to scale up or down.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations, one row per service and resource.
-    profile : ReplicaProfile, optional
-        Replicas by hour; the names of its services must not collide with those of the frame.
-
-    Returns
-    -------
-    PatchPlan
-        Services in the order of their ids. A row whose action is neither scale_up nor scale_down
-        asks for nothing and is left out; one in shares of an unknown capacity is skipped, and so
-        are the replicas of a service that wants the same at all hours.
-
-    Raises
-    ------
-    SchemaError
-        A column is missing, a unit is unknown, a row is there twice, a target is no number above
-        0, another amount is negative or infinite, or two ids become the same name.
+    Services in the order of their ids. A row whose action is neither scale_up nor scale_down asks
+    for nothing and is left out; one in shares of an unknown capacity is skipped, and so are the
+    replicas of a service that wants the same at all hours. ``frame``: recommendations, one row per
+    service and resource. ``profile``: replicas by hour; the names of its services must not collide
+    with those of the frame. Raises SchemaError: a column is missing, a unit is unknown, a row is
+    there twice, a target is no number above 0, another amount is negative or infinite, or two ids
+    become the same name.
     """
     wanted = _checked(frame)
     shares = wanted["unit"] == SHARE

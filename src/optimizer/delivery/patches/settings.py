@@ -23,6 +23,8 @@ TOLERANCE: Final = 1e-6
 class PatchSettings:
     """The settings that formats share; those of one format are its own class's.
 
+    Raises ConfigError: a value is not one of the above.
+
     Parameters
     ----------
     namespace : str
@@ -37,11 +39,6 @@ class PatchSettings:
         ``"Mi"`` or ``"Gi"``.
     workload_api_version : str
         ``apiVersion`` of the workload.
-
-    Raises
-    ------
-    ConfigError
-        A value is not one of the above.
     """
 
     namespace: str = "default"
@@ -63,14 +60,9 @@ class PatchSettings:
     def quantity(self, resource: str, value: float, ratio: float = 1.0) -> str:
         """Return cores or GiB as a quantity, for example ``"1500m"`` or ``"512Mi"``.
 
-        Parameters
-        ----------
-        resource : str
-            ``"cpu"`` (value in cores) or ``"memory"`` (value in GiB).
-        value : float
-            At least 0; rounded up to whole units, so that no request is below its recommendation.
-        ratio : float
-            Limit ÷ request, at least 1: with 1 the limit is the request to the letter.
+        ``resource``: ``"cpu"`` (value in cores) or ``"memory"`` (value in GiB). ``value``: at least
+        0; rounded up to whole units, so that no request is below its recommendation. ``ratio``:
+        limit ÷ request, at least 1: with 1 the limit is the request to the letter.
 
         References
         ----------

@@ -16,15 +16,12 @@ from optimizer.delivery.patches.settings import PatchSettings, require_api_versi
 class Vpa:
     """A VerticalPodAutoscaler per service with known bounds, in ``vpa/``.
 
+    Raises ConfigError: the version is none.
+
     Parameters
     ----------
     api_version : str
         ``apiVersion`` of the objects.
-
-    Raises
-    ------
-    ConfigError
-        The version is none.
     """
 
     api_version: str = "autoscaling.k8s.io/v1"

@@ -17,15 +17,12 @@ from optimizer.delivery.patches.settings import PatchSettings
 class Patches(PatchSettings):
     """The formats that are written, and the settings that they share.
 
+    Raises ConfigError: a shared setting is out of range, or a format is none.
+
     Parameters
     ----------
     formats : dict of str to PatchWriter
         By name, in the order in which they are written.
-
-    Raises
-    ------
-    ConfigError
-        A shared setting is out of range, or a format is none.
     """
 
     formats: dict[str, PatchWriter] = field(default_factory=dict)
@@ -46,26 +43,15 @@ class Patches(PatchSettings):
     ) -> list[Path]:
         """Write what a person can review and apply, and apply nothing.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-            Recommendations, one row per service and resource.
-        directory : pathlib.Path
-            Gets the files of every format. A file that an earlier run wrote there in a folder and
-            that is no longer needed is deleted; files without our first line are left alone.
-        profile : ReplicaProfile, optional
-            Replicas by hour, for schedules.
+        Returns the files, in the order of formats and services. What was left out, and why:
+        :func:`skipped_patches`. Raises SchemaError: the frame or an object is not what it should
+        be; then nothing was written.
 
-        Returns
-        -------
-        list of pathlib.Path
-            The files, in the order of formats and services. What was left out, and why:
-            :func:`skipped_patches`.
-
-        Raises
-        ------
-        SchemaError
-            The frame or an object is not what it should be; then nothing was written.
+        - ``frame``: recommendations, one row per service and resource.
+        - ``directory``: gets the files of every format. A file that an earlier run wrote there in a
+          folder and that is no longer needed is deleted; files without our first line are left
+          alone.
+        - ``profile``: replicas by hour, for schedules.
         """
         plan = plan_patches(frame, profile)
         texts: dict[str, str] = {}
@@ -85,12 +71,8 @@ def skipped_patches(
 ) -> tuple[Skipped, ...]:
     """Return the recommendations that ask for a change and that no file is written for.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations, one row per service and resource.
-    profile : ReplicaProfile, optional
-        Replicas by hour: a service that wants the same at all hours needs no schedule.
+    ``frame``: recommendations, one row per service and resource. ``profile``: replicas by hour: a
+    service that wants the same at all hours needs no schedule.
     """
     return plan_patches(frame, profile).skipped
 

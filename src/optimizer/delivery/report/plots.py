@@ -53,17 +53,9 @@ def svg_source(figure: Figure) -> str:
 def decimate(values: FloatArray, most: int = MOST) -> NDArray[np.intp]:
     """Return the steps a line can be drawn by: the lowest and highest of each piece.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_steps,)``, NaN in gaps.
-    most : int
-        Pieces; a line of at most twice as many steps stays whole.
-
-    Returns
-    -------
-    numpy.ndarray
-        int, ascending; no extreme of a piece is lost, and a piece that is all gap stays one.
+    int, ascending; no extreme of a piece is lost, and a piece that is all gap stays one.
+    ``values``: float32, shape ``(n_steps,)``, NaN in gaps. ``most``: pieces; a line of at most
+    twice as many steps stays whole.
     """
     if len(values) <= 2 * most:
         return np.arange(len(values))
@@ -86,19 +78,8 @@ def plot_service(
 ) -> Figure | None:
     """Return a service's usage of the week before the cutoff, its request, target and bounds.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Recommendations of one service, one row per resource.
-    usage_by_resource : mapping of str to Usage
-        Nothing after the cutoff is drawn.
-    cutoff, valid_until : pandas.Timestamp
-        Start and end of the coming interval.
-
-    Returns
-    -------
-    matplotlib.figure.Figure or None
-        None if there is no usage of the service.
+    None if there is no usage of the service. ``rows``: recommendations of one service, one row per
+    resource. ``usage_by_resource``: nothing after the cutoff is drawn.
     """
     drawn = []
     for row in rows.to_dict("records"):

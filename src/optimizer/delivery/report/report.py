@@ -37,28 +37,16 @@ from optimizer.evaluation.plots.coverage import plot_promises
 class ReportContext:
     """What a report says beside the recommendations themselves.
 
-    Parameters
-    ----------
-    title : str
-        Heading of the page.
-    generated_at, cutoff, valid_until : pandas.Timestamp
-        UTC: when it was made, the newest moment known, and the end of the coming interval.
-    policy, policy_words : str
-        Name of the policy, and one sentence on how it decides.
-    price_name, price_as_of, currency : str
-        Price list, its date, and the unit of all amounts.
-    models : mapping of str to str
-        Version of each model that spoke; empty if none did.
-    data_name : str
-        The telemetry.
-    fleet : mapping of str to float
-        Figures of the fleet, see :data:`optimizer.delivery.report.view_model.FLEET`.
-    promises, bounds : pandas.DataFrame
-        How promises came true over weeks that the models had not learned from, as of
-        :func:`~optimizer.evaluation.coverage.tabulate_promises` and ``tabulate_bounds``, by
-        resource; without rows where none has come due.
-    notes : tuple of str
-        What a reader must know, such as services without a capacity.
+    - ``generated_at``, ``cutoff``, ``valid_until``: UTC: when it was made, the newest moment known,
+      and the end of the coming interval.
+    - ``policy``, ``policy_words``: name of the policy, and one sentence on how it decides.
+    - ``price_name``, ``price_as_of``, ``currency``: price list, its date, and the unit of all
+      amounts.
+    - ``models``: version of each model that spoke; empty if none did.
+    - ``promises``, ``bounds``: how promises came true over weeks that the models had not learned
+      from, as of :func:`~optimizer.evaluation.coverage.tabulate_promises` and ``tabulate_bounds``,
+      by resource; without rows where none has come due.
+    - ``notes``: what a reader must know, such as services without a capacity.
     """
 
     title: str
@@ -88,26 +76,9 @@ def write_report(
     """Write the recommendations as one HTML page and return its path.
 
     The page loads nothing from anywhere, which its own security policy enforces, and equal input
-    gives an equal page. Usage after the cutoff is not drawn.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations, one row per service and resource, columns
-        :data:`optimizer.delivery.report.tables.FIELDS`.
-    usage_by_resource : mapping of str to Usage
-        What the pictures of single services are drawn from.
-    context : ReportContext
-        What else the page says.
-    path : pathlib.Path
-        Where it goes; never seen half-written.
-    details : int
-        How many services are looked at closely, at least 0.
-
-    Raises
-    ------
-    SchemaError
-        A column is missing.
+    gives an equal page. Usage after the cutoff is not drawn. ``frame``: recommendations, one row
+    per service and resource, columns :data:`optimizer.delivery.report.tables.FIELDS`. ``details``:
+    how many services are looked at closely, at least 0. Raises SchemaError: a column is missing.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -23,19 +23,8 @@ def write_tables(frame: pd.DataFrame, directory: Path) -> list[Path]:
     """Write the recommendations as CSV, JSON and Parquet and return the paths.
 
     JSON holds one record per row, NaN as null and drivers as a list; Parquet holds drivers as
-    ``list<string>``; CSV joins them by ``"; "``.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations, columns :data:`FIELDS`.
-    directory : pathlib.Path
-        Made if absent; files of the same name are replaced, never seen half-written.
-
-    Raises
-    ------
-    SchemaError
-        A column is missing.
+    ``list<string>``; CSV joins them by ``"; "``. ``directory``: made if absent; files of the same
+    name are replaced, never seen half-written. Raises SchemaError: a column is missing.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

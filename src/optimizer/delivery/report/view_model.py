@@ -87,12 +87,7 @@ def service_costs(frame: pd.DataFrame) -> pd.DataFrame:
 def pick_services(frame: pd.DataFrame, most: int) -> list[str]:
     """Return the services to look at: at most half of them for their risk, then by saving.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations.
-    most : int
-        How many at most; a service that neither is at risk nor changes its cost is left out.
+    ``most``: how many at most; a service that neither is at risk nor changes its cost is left out.
     """
     table = service_costs(frame)
     at_risk = table[table["risk"] >= AT_RISK]
@@ -107,12 +102,7 @@ def pick_services(frame: pd.DataFrame, most: int) -> list[str]:
 def build_rows(frame: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the table's rows as text, those that move most money first.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations.
-    anchors : mapping of str to str
-        Per service shown in detail the id of its part of the page.
+    ``anchors``: per service shown in detail the id of its part of the page.
     """
     order = pd.DataFrame({
         "size": -frame["monthly_saving"].abs(),
@@ -214,16 +204,9 @@ def build_tiles(
 ) -> list[dict[str, str]]:
     """Return the tiles, each a ``label``, a ``value`` and a ``hint``.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Recommendations.
-    fleet : mapping of str to float
-        Figures of the fleet, see :data:`FLEET`. A figure that is absent is taken from the frame
-        where rows add up to it (services, expected saving, violated share), and is a dash
-        otherwise: quantiles do not add up.
-    currency : str
-        Unit of all amounts.
+    ``fleet``: figures of the fleet, see :data:`FLEET`. A figure that is absent is taken from the
+    frame where rows add up to it (services, expected saving, violated share), and is a dash
+    otherwise: quantiles do not add up.
     """
     tiles = _cost_tiles(frame, fleet, currency) + _count_tiles(frame)
     share = fleet.get("violated_share", frame["exceedance"].mean())

@@ -21,18 +21,9 @@ from optimizer.features.store.store import FeatureStore
 class ViewFreshness:
     """Age of one view's values.
 
-    Parameters
-    ----------
-    view : str
-        The view.
-    newest : pandas.Timestamp or None
-        Moment of its newest value; None if it serves nothing.
-    age : pandas.Timedelta or None
-        Age of that value.
-    entities : int
-        Services or clusters of the offline store, however long they have been silent.
-    stale : float
-        Share of them whose value is older than the ttl, later than now, or absent.
+    ``newest``: moment of its newest value; None if it serves nothing. ``entities``: services or
+    clusters of the offline store, however long they have been silent. ``stale``: share of them
+    whose value is older than the ttl, later than now, or absent.
     """
 
     view: str
@@ -56,17 +47,7 @@ def covers_newest(config: ExperimentConfig, manifest: Manifest) -> bool:
 def measure_freshness(store: FeatureStore, now: pd.Timestamp) -> list[ViewFreshness]:
     """Return the freshness of every stored view.
 
-    Parameters
-    ----------
-    store : FeatureStore
-        Applied.
-    now : pandas.Timestamp
-        The moment that ages are counted to.
-
-    Raises
-    ------
-    StoreError
-        Nothing was stored yet, or the registry or online store cannot be reached.
+    Raises StoreError: nothing was stored yet, or the registry or online store cannot be reached.
     """
     schema = store.schema
     witness = {MEMBERSHIP: HOME} | {view: specs[0].name for view, specs in schema.views.items()}

@@ -36,20 +36,14 @@ SAMPLE = 100
 class OnlineFeatures:
     """What the store served.
 
-    Parameters
-    ----------
-    services : tuple of str
-        As asked for.
-    names : tuple of str
-        Feature names, in the order of a feature table.
-    values : numpy.ndarray
-        float32, shape ``(n_features, n_services)``; NaN in a gap and where nothing is served.
-    timestamps : numpy.ndarray
-        datetime64[us] UTC, shape ``(n_services,)``: the moment of the values, NaT if unknown.
-    status : tuple of str
-        ``fresh``; ``stale``: older than the ttl; ``ahead``: later than the moment asked for;
-        ``mixed``: the views are of different moments, as after an interrupted write; ``unknown``:
-        never stored, or silent for too long.
+    - ``names``: Feature names, in the order of a feature table.
+    - ``values``: float32, shape ``(n_features, n_services)``; NaN in a gap and where nothing is
+      served.
+    - ``timestamps``: datetime64[us] UTC, shape ``(n_services,)``: the moment of the values, NaT if
+      unknown.
+    - ``status``: ``fresh``; ``stale``: older than the ttl; ``ahead``: later than the moment asked
+      for; ``mixed``: the views are of different moments, as after an interrupted write;
+      ``unknown``: never stored, or silent for too long.
 
     Notes
     -----
@@ -77,10 +71,7 @@ class OnlineFeatures:
     def require_fresh(self) -> OnlineFeatures:
         """Return the features if every service was served fresh ones.
 
-        Raises
-        ------
-        StoreError
-            Names the first service that was not, and why.
+        Raises StoreError: Names the first service that was not, and why.
         """
         for service, status, moment in zip(
             self.services, self.status, self.timestamps, strict=True
@@ -98,13 +89,8 @@ class OnlineFeatures:
 class OnlineReader:
     """Reads ``realtime_fs`` and derives the rest, from one open connection.
 
-    Parameters
-    ----------
-    store : FeatureStore
-        Registered and materialised.
-    version : str, optional
-        Version of the features that a model was trained on (the tag ``feature_version`` of its
-        registered version); another one in the store is refused.
+    ``version``: version of the features that a model was trained on (the tag ``feature_version`` of
+    its registered version); another one in the store is refused.
 
     Notes
     -----
@@ -139,21 +125,8 @@ class OnlineReader:
     ) -> OnlineFeatures:
         """Return the features of some services.
 
-        Parameters
-        ----------
-        services : sequence of str
-            Their ids.
-        now : pandas.Timestamp
-            The moment that ages are counted to, with a time zone.
-        allow_stale : bool
-            Return the values of stale services too; their status says so.
-
-        Raises
-        ------
-        StoreError
-            The registry or the online store cannot be reached.
-        ConfigError
-            No service or a text instead of a list, or ``now`` without a time zone.
+        Raises StoreError: the registry or the online store cannot be reached; ConfigError: no
+        service or a text instead of a list, or ``now`` without a time zone.
         """
         _check_question(services, now)
         names = tuple(dict.fromkeys(services))
@@ -261,11 +234,8 @@ def read_times(response: dict[str, Any], name: str) -> NDArray[np.datetime64]:
 def check_online(store: FeatureStore, end: pd.Timestamp) -> None:
     """Read services of the newest step back from the online store.
 
-    Raises
-    ------
-    StoreError
-        A service is not there with fresh values, or a view has none though it was stored with
-        some.
+    Raises StoreError: a service is not there with fresh values, or a view has none though it was
+    stored with some.
     """
     query = f"""
         SELECT {SERVICE} FROM read_parquet('{view_pattern(store.directory, MEMBERSHIP)}')

@@ -19,21 +19,7 @@ from optimizer.training.predictor import TrainedModel, predict_newest
 def predict_events(
     trained: TrainedModel, store: FeatureStore, panel: Panel, steps: int, directory: Path
 ) -> pd.Series[float]:
-    """Return the probability of an event within the horizon, by ``service_id``.
-
-    Parameters
-    ----------
-    trained : TrainedModel
-        An event model.
-    store : FeatureStore
-        Filled up to the panel's end.
-    panel : Panel
-        All telemetry up to now.
-    steps : int
-        A service whose newest row is older is left out.
-    directory : pathlib.Path
-        Receives the retrieved rows.
-    """
+    """Return the probability of an event within the horizon, by ``service_id``."""
     start = max(0, panel.n_steps - steps)
     ref = retrieve_training_set(store, panel.between(start, panel.n_steps), directory)
     table = load_features(ref)

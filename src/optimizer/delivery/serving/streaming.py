@@ -20,17 +20,8 @@ from optimizer.features.store.store import FeatureStore, attempt
 class FeatureStream:
     """Computes the newest step from a buffer of telemetry and writes it online.
 
-    Parameters
-    ----------
-    store : FeatureStore
-        Its definitions are registered.
-    panel : Panel
-        Telemetry so far; what is older than any feature reaches is not kept.
-
-    Raises
-    ------
-    SchemaError
-        The panel's metrics or step are not those of the store.
+    ``panel``: telemetry so far; what is older than any feature reaches is not kept. Raises
+    SchemaError: the panel's metrics or step are not those of the store.
     """
 
     def __init__(self, store: FeatureStore, panel: Panel) -> None:
@@ -51,25 +42,13 @@ class FeatureStream:
     def push(self, rows: pd.DataFrame) -> NewestFeatures:
         """Take new rows in and put the features of the newest step online.
 
-        Parameters
-        ----------
-        rows : pandas.DataFrame
-            Canonical long frame, in any order. A late row corrects the history; of duplicates the
-            last one stays; a row older than the buffer is ignored (``buffer.ignored`` counts).
-
-        Returns
-        -------
-        NewestFeatures
-            What was written: one column per service that has a row at the newest step. A service
-            without one keeps its older values online, and they age.
-
-        Raises
-        ------
-        SchemaError
-            A column is missing or a timestamp is off the grid; nothing was taken in.
-        StoreError
-            The online store cannot be reached. Pushing the same rows again mends it; until then
-            readers are told ``mixed``.
+        Returns what was written: one column per service that has a row at the newest step. A
+        service without one keeps its older values online, and they age. ``rows``: canonical long
+        frame, in any order. A late row corrects the history; of duplicates the last one stays; a
+        row older than the buffer is ignored (``buffer.ignored`` counts). Raises SchemaError: a
+        column is missing or a timestamp is off the grid; nothing was taken in; StoreError: the
+        online store cannot be reached. Pushing the same rows again mends it; until then readers are
+        told ``mixed``.
         """
         self.buffer.update(rows)
         newest = newest_features(self.buffer, self._features)

@@ -57,13 +57,8 @@ def brier_score(y_true: Vector, y_score: Vector) -> float:
 def brier_skill(y_true: Vector, y_score: Vector, reference: Vector | float | None = None) -> float:
     """Return the Brier skill ``1 - Brier(score) / Brier(reference)``; 0 is no better.
 
-    Parameters
-    ----------
-    y_true, y_score : numpy.ndarray
-        See the module.
-    reference : numpy.ndarray or float, optional
-        Probabilities to beat, for example each row's service's past rate. By default the
-        prevalence of these very rows: the best constant there is, known only in hindsight.
+    ``reference``: probabilities to beat, for example each row's service's past rate. By default the
+    prevalence of these very rows: the best constant there is, known only in hindsight.
 
     References
     ----------
@@ -134,14 +129,8 @@ def recall(y_true: Vector, y_score: Vector, threshold: float) -> float:
 def f_beta(y_true: Vector, y_score: Vector, threshold: float, beta: float = 1.0) -> float:
     """Return ``(1 + b²) PR / (b² P + R)`` at the threshold; 0 when nothing alarms.
 
-    Parameters
-    ----------
-    y_true, y_score : numpy.ndarray
-        See the module.
-    threshold : float
-        A row alarms when its score is at or above it.
-    beta : float
-        How many times recall matters as much as precision, > 0.
+    ``threshold``: a row alarms when its score is at or above it. ``beta``: how many times recall
+    matters as much as precision, > 0.
     """
     positive = np.asarray(y_true) > 0.5
     if not positive.any():

@@ -36,20 +36,11 @@ def bias(y_true: Values, y_pred: Values) -> float:
 def mase(y_true: Values, y_pred: Values, scale: Values) -> float:
     """Return the mean absolute scaled error, pooled.
 
-    Parameters
-    ----------
-    y_true, y_pred : numpy.ndarray
-        Shape ``(n,)``.
-    scale : numpy.ndarray
-        Shape ``(n,)``: of each row's service, the mean absolute error of the seasonal naive
-        inside the training fold (:func:`seasonal_naive_scale`).
-
-    Returns
-    -------
-    float
-        ``sum |error| / sum scale`` over the rows: below 1 beats what the seasonal naive did in
-        the training fold. A ratio of sums, so that a nearly constant service, whose own scale
-        is nearly zero, cannot swamp the fleet.
+    ``sum |error| / sum scale`` over the rows: below 1 beats what the seasonal naive did in the
+    training fold. A ratio of sums, so that a nearly constant service, whose own scale is nearly
+    zero, cannot swamp the fleet. ``y_true``, ``y_pred``: shape ``(n,)``. ``scale``: shape ``(n,)``:
+    of each row's service, the mean absolute error of the seasonal naive inside the training fold
+    (:func:`seasonal_naive_scale`).
 
     References
     ----------
@@ -67,20 +58,12 @@ def seasonal_naive_scale(
 ) -> NDArray[np.float64]:
     """Return each service's in-sample mean absolute error of the seasonal naive.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape ``(n_services, n_steps)``: the metric, NaN in gaps.
-    season_steps : int
-        Steps of a season (24 h), at least 1.
-    n_train_steps : int
-        The training fold is the steps before this one; nothing later is read.
+    float64, shape ``(n_services,)``: mean of ``|v[t] - v[t - season]|``; a service without such a
+    pair has the fleet's mean, NaN if there is none at all.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(n_services,)``: mean of ``|v[t] - v[t - season]|``; a service without
-        such a pair has the fleet's mean, NaN if there is none at all.
+    - ``values``: shape ``(n_services, n_steps)``: the metric, NaN in gaps.
+    - ``season_steps``: steps of a season (24 h), at least 1.
+    - ``n_train_steps``: the training fold is the steps before this one; nothing later is read.
     """
     past = values[:, :n_train_steps].astype(np.float64)
     distance = np.abs(past[:, season_steps:] - past[:, : max(n_train_steps - season_steps, 0)])

@@ -28,14 +28,9 @@ COLOURS = tuple(colour for colour in SERIES if colour != BLACK)
 def plot_promises(promises: pd.DataFrame, counted: str) -> Figure:
     """Return realised against promised exceedance, one line per group; shaded: kept.
 
-    Parameters
-    ----------
-    promises : pandas.DataFrame
-        ``group``, ``promised`` and ``realised`` (shares), as from
-        :func:`~optimizer.evaluation.coverage.tabulate_promises`. What never happened has no
-        place on a logarithm, and is drawn as an open triangle at the bottom.
-    counted : str
-        What the shares are of.
+    ``promises``: ``group``, ``promised`` and ``realised`` (shares), as from
+    :func:`~optimizer.evaluation.coverage.tabulate_promises`. What never happened has no place on a
+    logarithm, and is drawn as an open triangle at the bottom. ``counted``: what the shares are of.
     """
     figure, (axis,) = new_figure(width=8.0, height=6.0)
     axis.set(

@@ -32,12 +32,8 @@ MAX_POINTS = 2000
 def plot_precision_recall(y_true: Vector, scores: Mapping[str, Vector]) -> Figure:
     """Return precision against recall of the model and its baselines.
 
-    Parameters
-    ----------
-    y_true : numpy.ndarray
-        Shape ``(n,)``, 0 or 1.
-    scores : mapping of str to numpy.ndarray
-        Scores of shape ``(n,)`` by name, the model first.
+    ``y_true``: shape ``(n,)``, 0 or 1. ``scores``: scores of shape ``(n,)`` by name, the model
+    first.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -77,15 +73,8 @@ def plot_reliability(y_true: Vector, before: Vector, after: Vector, n_bins: int 
     """Return event rate against probability, before and after calibration.
 
     Both axes are logarithmic: events are rare, and most bins of equal mass lie near zero.
-
-    Parameters
-    ----------
-    y_true : numpy.ndarray
-        Shape ``(n,)``, 0 or 1.
-    before, after : numpy.ndarray
-        Shape ``(n,)``: the model's own scores and the calibrated probabilities.
-    n_bins : int
-        Bins of equal mass.
+    ``y_true``: shape ``(n,)``, 0 or 1. ``before``, ``after``: shape ``(n,)``: the model's own
+    scores and the calibrated probabilities.
     """
     figure, (axis,) = new_figure(height=6.0)
     if len(y_true) == 0:
@@ -136,12 +125,7 @@ def plot_reliability(y_true: Vector, before: Vector, after: Vector, n_bins: int 
 def plot_alarm_curves(curves: Mapping[str, AlarmCurve], budgets: tuple[float, ...]) -> Figure:
     """Return the share of events warned in time against false alarms per service-week.
 
-    Parameters
-    ----------
-    curves : mapping of str to AlarmCurve
-        By name, the model first.
-    budgets : tuple of float
-        False alarms per service-week to mark.
+    ``curves``: by name, the model first. ``budgets``: False alarms per service-week to mark.
     """
     figure, (axis,) = new_figure()
     for place, (name, curve) in enumerate(curves.items()):

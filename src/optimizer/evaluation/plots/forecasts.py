@@ -42,20 +42,9 @@ def plot_forecast_fan(
 ) -> Figure:
     """Return the forecasts of three services at one horizon, drawn at the time they are for.
 
-    Parameters
-    ----------
-    samples : Dataset
-        Test rows.
-    quantiles : numpy.ndarray
-        Shape ``(n, n_horizons, n_quantiles)``.
-    task : ForecastTask
-        Names the metric, horizons and levels.
-    horizon_index : int
-        Which horizon to draw.
-    services : sequence of int, optional
-        Services of the panel; by default :func:`pick_services`.
-    shown : pandas.Timedelta
-        How much of the beginning of the test fold to show; two days of history come before.
+    ``quantiles``: shape ``(n, n_horizons, n_quantiles)``. ``services``: services of the panel; by
+    default :func:`pick_services`. ``shown``: how much of the beginning of the test fold to show;
+    two days of history come before.
     """
     chosen = list(pick_services(samples) if services is None else services)
     figure, axes = new_figure(max(len(chosen), 1), width=10.0, height=2.6 * max(len(chosen), 1) + 1)

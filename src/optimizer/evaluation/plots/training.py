@@ -27,12 +27,7 @@ TOP = 20
 def plot_importance(importance: Mapping[str, float], top: int = TOP) -> Figure:
     """Return the inputs that mattered most, as bars.
 
-    Parameters
-    ----------
-    importance : mapping of str to float
-        Share of each input, summing to 1.
-    top : int
-        Number of bars at most.
+    ``importance``: share of each input, summing to 1. ``top``: number of bars at most.
     """
     ranked = sorted(importance.items(), key=lambda item: (-item[1], item[0]))[:top][::-1]
     figure, (axis,) = new_figure(height=1.4 + 0.27 * max(len(ranked), 4))
@@ -56,10 +51,7 @@ def plot_importance(importance: Mapping[str, float], top: int = TOP) -> Figure:
 def plot_training(log: TrainingLog) -> Figure:
     """Return the curves of a fit and the iteration kept.
 
-    Parameters
-    ----------
-    log : TrainingLog
-        From the model's fit; without curves the plot says so.
+    ``log``: From the model's fit; without curves the plot says so.
     """
     figure, (axis,) = new_figure()
     for place, (name, values) in enumerate(log.curves.items()):

@@ -28,12 +28,8 @@ LEAST_RESIDUALS = 50
 class ServiceTable:
     """One row of numbers per service known at fit, and one for all others.
 
-    Parameters
-    ----------
-    services : tuple of str
-        Services known at fit.
-    values : numpy.ndarray
-        float32, shape ``(n_services + 1, ...)``: the last row is the fleet's.
+    ``services``: services known at fit. ``values``: float32, shape ``(n_services + 1, ...)``: the
+    last row is the fleet's.
     """
 
     services: tuple[str, ...]
@@ -51,14 +47,8 @@ class ServiceTable:
 def service_means(service: IntArray, values: FloatArray, services: tuple[str, ...]) -> ServiceTable:
     """Return the mean of the values of each service; the fleet's where it has none.
 
-    Parameters
-    ----------
-    service : numpy.ndarray
-        int32, shape ``(n,)``: index into ``services``.
-    values : numpy.ndarray
-        float32, shape ``(n,)``; NaN is left out.
-    services : tuple of str
-        Names.
+    ``service``: int32, shape ``(n,)``: index into ``services``. ``values``: float32, shape
+    ``(n,)``; NaN is left out.
     """
     known = ~np.isnan(values)
     total = np.bincount(service[known], values[known], minlength=len(services))
@@ -76,23 +66,13 @@ def residual_quantiles(
 ) -> ServiceTable:
     """Return the quantiles of the residuals of each service.
 
-    Parameters
-    ----------
-    service : numpy.ndarray
-        int32, shape ``(n,)``: index into ``services``.
-    residual : numpy.ndarray
-        float32, shape ``(n, n_horizons)``: actual minus forecast; NaN is left out.
-    services : tuple of str
-        Names.
-    quantiles : tuple of float
-        Levels, ascending.
+    Values of shape ``(n_services + 1, n_horizons, n_quantiles)``: what to add to the point. The 0.5
+    column is 0, so that the point forecast keeps its own absolute error; columns below are at most
+    0 and columns above at least 0, so that quantiles ascend.
 
-    Returns
-    -------
-    ServiceTable
-        Values of shape ``(n_services + 1, n_horizons, n_quantiles)``: what to add to the point.
-        The 0.5 column is 0, so that the point forecast keeps its own absolute error; columns
-        below are at most 0 and columns above at least 0, so that quantiles ascend.
+    - ``service``: int32, shape ``(n,)``: index into ``services``.
+    - ``residual``: float32, shape ``(n, n_horizons)``: actual minus forecast; NaN is left out.
+    - ``quantiles``: levels, ascending.
     """
     levels = np.asarray(quantiles, dtype=np.float64)
     shape = (len(services) + 1, residual.shape[1], len(levels))

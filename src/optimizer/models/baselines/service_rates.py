@@ -15,23 +15,13 @@ def service_rates(
 ) -> NDArray[np.float64]:
     """Return the event rate of every service, shrunk to the fleet's.
 
-    Parameters
-    ----------
-    service : numpy.ndarray
-        Integer, shape ``(n,)``: service index of each past row, in ``[0, n_services)``.
-    y : numpy.ndarray
-        Shape ``(n,)``: 0 or 1.
-    n_services : int
-        Services of the panel, those without a past row included.
-    shrink : float
-        Weight of the fleet's rate in rows, at least 0.
+    float64, shape ``(n_services,)``, in [0, 1]: ``(positives + shrink * fleet) / (rows + shrink)``.
+    A service without past rows has the fleet's rate; without any row at all every rate is 0.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(n_services,)``, in [0, 1]: ``(positives + shrink * fleet) / (rows +
-        shrink)``. A service without past rows has the fleet's rate; without any row at all
-        every rate is 0.
+    - ``service``: integer, shape ``(n,)``: service index of each past row, in ``[0, n_services)``.
+    - ``y``: shape ``(n,)``: 0 or 1.
+    - ``n_services``: services of the panel, those without a past row included.
+    - ``shrink``: weight of the fleet's rate in rows, at least 0.
 
     Notes
     -----

@@ -17,16 +17,9 @@ Vector = NDArray[np.float64]
 class StandardisedLinear:
     """What a pipeline of imputer, scaler and linear model computes.
 
-    Parameters
-    ----------
-    median : numpy.ndarray
-        float64, shape ``(n_inputs,)``: stands in for gaps.
-    mean, scale : numpy.ndarray
-        float64, same shape: what inputs are standardised by.
-    coef : numpy.ndarray
-        float64, same shape: weights of the standardised inputs.
-    intercept : float
-        Added to their weighted sum.
+    ``median``: float64, shape ``(n_inputs,)``: stands in for gaps. ``mean``, ``scale``: float64,
+    same shape: what inputs are standardised by. ``coef``: float64, same shape: weights of the
+    standardised inputs.
     """
 
     median: Vector

@@ -21,12 +21,7 @@ _one_at_a_time = Lock()
 class Workers:
     """The workers of a Dask cluster, for the time of one fit.
 
-    Parameters
-    ----------
-    client : object
-        A client of their scheduler.
-    threads : dict
-        Threads per worker, by address.
+    ``threads``: threads per worker, by address.
     """
 
     client: Any
@@ -51,15 +46,7 @@ def _same(piece: Any) -> Any:
 def dask_workers(scheduler: str | None) -> Iterator[Workers]:
     """Yield the workers of a scheduler.
 
-    Parameters
-    ----------
-    scheduler : str, optional
-        Its address.
-
-    Raises
-    ------
-    ConfigError
-        There is no scheduler.
+    ``scheduler``: its address. Raises ConfigError: there is no scheduler.
     """
     if scheduler is None:
         raise ConfigError(

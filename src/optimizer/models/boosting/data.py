@@ -24,14 +24,9 @@ TRAIN_CURVE_ROWS = 200_000
 class BoostingData:
     """Matrices of one fit: training rows as resampled and weighted, validation rows as they are.
 
-    Parameters
-    ----------
-    X, X_valid : numpy.ndarray
-        float32, shape ``(n, n_features)``, NaN in gaps.
-    y, y_valid : numpy.ndarray
-        float32, shape ``(n,)``: 0 or 1, or the residual on an anchor.
-    weight : numpy.ndarray, optional
-        float32, shape ``(n,)``.
+    ``X``, ``X_valid``: float32, shape ``(n, n_features)``, NaN in gaps. ``y``, ``y_valid``:
+    float32, shape ``(n,)``: 0 or 1, or the residual on an anchor. ``weight``: float32, shape
+    ``(n,)``.
     """
 
     X: FloatArray
@@ -56,14 +51,9 @@ class BoostingData:
 class EventGoal:
     """What an event booster optimises and where it stops.
 
-    Parameters
-    ----------
-    loss : FocalLoss, optional
-        The focal loss; None is the log loss.
-    stop_on : str, optional
-        ``"log_loss"``, ``"average_precision"`` or None for no early stopping.
-    rate : float
-        Share of positives in the rows fitted on, in (0, 1).
+    ``loss``: the focal loss; None is the log loss. ``stop_on``: ``"log_loss"``,
+    ``"average_precision"`` or None for no early stopping. ``rate``: share of positives in the rows
+    fitted on, in (0, 1).
     """
 
     loss: FocalLoss | None
@@ -93,16 +83,8 @@ class EventGoal:
 class FittedBooster:
     """A fitted library model and the trace of its fit.
 
-    Parameters
-    ----------
-    model : object
-        The library's model, cut to its best iteration.
-    curves : dict
-        Per curve name one value per round.
-    best_iteration : int
-        Rounds kept.
-    offset : float
-        Margin to add to the model's.
+    ``model``: the library's model, cut to its best iteration. ``curves``: per curve name one value
+    per round.
     """
 
     model: Any
@@ -133,15 +115,8 @@ def goal_of(fold: BoostingData, imbalance: ImbalanceStrategy) -> EventGoal:
 class Member:
     """One of the models of a horizon.
 
-    Parameters
-    ----------
-    position : int
-        Index of the horizon.
-    anchor : str
-        What its residuals are counted from, a key of
-        :data:`optimizer.models.boosting.residual_baselines.RESIDUAL_BASELINES`.
-    fitted : FittedBooster
-        The model of the residual.
+    ``anchor``: what its residuals are counted from, a key of
+    :data:`optimizer.models.boosting.residual_baselines.RESIDUAL_BASELINES`.
     """
 
     position: int

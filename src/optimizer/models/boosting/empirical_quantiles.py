@@ -30,24 +30,10 @@ def empirical_quantiles(
 ) -> list[FloatArray]:
     """Return each service's quantiles of the last 72 hours, and of its last days at the hour.
 
-    Parameters
-    ----------
-    samples : Dataset
-        The ``n`` rows, made at moments t.
-    models : sequence of numpy.ndarray
-        Each model's quantiles, shape ``(n, n_quantiles)``: their mean stands in where nothing
-        was observed.
-    task : ForecastTask
-        Metric, horizons and quantile levels.
-    position : int
-        Index of the horizon h.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        Quantiles of the values in ``(t - 72h, t]``, and of those at ``t + h - k * 24h`` for the
-        14 smallest k that put it at or before t. float32, shape ``(n, n_quantiles)``, ascending,
-        no less than 0, never NaN.
+    Quantiles of the values in ``(t - 72h, t]``, and of those at ``t + h - k * 24h`` for the 14
+    smallest k that put it at or before t. float32, shape ``(n, n_quantiles)``, ascending, no less
+    than 0, never NaN. ``samples``: the ``n`` rows, made at moments t. ``models``: each model's
+    quantiles, shape ``(n, n_quantiles)``: their mean stands in where nothing was observed.
     """
     panel, ahead = samples.panel, task.horizon_steps[position]
     grid, at = panel.metric(task.metric), (samples.service, samples.step)

@@ -54,22 +54,9 @@ def with_evidence(
 ) -> Dataset:
     """Return the rows and, beside them, those past ones whose forecasts weigh the experts.
 
-    Parameters
-    ----------
-    samples : Dataset
-        The rows to predict.
-    task : ForecastTask
-        What is forecast.
-    position : int
-        Index of the horizon h.
-    since : numpy.datetime64
-        Moment of the last training row; evidence is later.
-
-    Returns
-    -------
-    Dataset
-        ``y`` has shape ``(n,)``: of a row of evidence the actual at ``s + h``, which is no later
-        than the newest row to predict; of any other NaN.
+    ``y`` has shape ``(n,)``: of a row of evidence the actual at ``s + h``, which is no later than
+    the newest row to predict; of any other NaN. ``since``: moment of the last training row;
+    evidence is later.
     """
     panel, table = samples.panel, samples.table
     ahead = task.horizon_steps[position]
@@ -92,15 +79,9 @@ def with_evidence(
 class Windows:
     """Which matured forecasts count for each row, on the grid of services and steps.
 
-    Parameters
-    ----------
-    service, step : numpy.ndarray
-        Shape ``(k,)``: rows of evidence, the first step being 1.
-    place, low, high : numpy.ndarray
-        Shape ``(m,)``: service of each row to predict, and the half-open range ``(low, high]``
-        of the steps that count for it.
-    shape : tuple of int
-        Services, and steps plus 1.
+    ``service``, ``step``: shape ``(k,)``: rows of evidence, the first step being 1. ``place``,
+    ``low``, ``high``: shape ``(m,)``: service of each row to predict, and the half-open range
+    ``(low, high]`` of the steps that count for it. ``shape``: services, and steps plus 1.
     """
 
     service: IntArray
@@ -124,15 +105,7 @@ class Windows:
     def sums(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Return the sums over each row's window, of its own service and of the fleet.
 
-        Parameters
-        ----------
-        values : numpy.ndarray
-            float64, shape ``(k, n)``.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            float64, each of shape ``(m, n)``.
+        float64, each of shape ``(m, n)``. ``values``: float64, shape ``(k, n)``.
         """
         grid = np.zeros((*self.shape, values.shape[1]))
         grid[self.service, self.step] = values
@@ -145,17 +118,8 @@ class Windows:
 def pinball_losses(y: FloatArray, forecasts: FloatArray, level: float) -> Matrix:
     """Return each expert's pinball loss at one level.
 
-    Parameters
-    ----------
-    y : numpy.ndarray
-        Shape ``(k,)``: actuals.
-    forecasts : numpy.ndarray
-        Shape ``(k, n_experts)``: the experts' quantiles of this level.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(k, n_experts)``.
+    float64, shape ``(k, n_experts)``. ``y``: shape ``(k,)``: actuals. ``forecasts``: shape ``(k,
+    n_experts)``: the experts' quantiles of this level.
     """
     short = y[:, None].astype(np.float64) - forecasts
     losses: Matrix = np.maximum(level * short, (level - 1.0) * short)
@@ -165,17 +129,9 @@ def pinball_losses(y: FloatArray, forecasts: FloatArray, level: float) -> Matrix
 def relative_losses(total: Matrix, count: Matrix) -> tuple[Matrix, NDArray[np.bool_]]:
     """Return each expert's mean loss over the mean of all experts', and where it says something.
 
-    Parameters
-    ----------
-    total : numpy.ndarray
-        Shape ``(m, n_experts)``: losses summed over the window.
-    count : numpy.ndarray
-        Shape ``(m, 1)``: rows in the window.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float64, shape ``(m, n_experts)``, 1 where nothing is said; bool, shape ``(m, 1)``.
+    float64, shape ``(m, n_experts)``, 1 where nothing is said; bool, shape ``(m, 1)``. ``total``:
+    shape ``(m, n_experts)``: losses summed over the window. ``count``: shape ``(m, 1)``: rows in
+    the window.
     """
     mean = total / np.maximum(count, 1.0)
     middle = mean.mean(axis=1, keepdims=True)
@@ -191,22 +147,11 @@ def weights_of(
 ) -> Matrix:
     """Return each expert's weight from the losses of the service and of the fleet.
 
-    A service's relative loss ``r`` over its ``n`` rows is drawn to the fleet's,
-    ``(n r + k r_fleet) / (n + k)``; the weights are the softmax of ``-ETA`` times that.
-
-    Parameters
-    ----------
-    own, fleet : tuple of numpy.ndarray
-        Losses summed over the window, shape ``(m, n_experts)``, and its rows, shape ``(m, 1)``.
-    shrinkage : float
-        Rows k that the fleet is worth.
-    default : sequence of float
-        Weights where the fleet has no matured forecast either.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(m, n_experts)``, summing to 1 per row.
+    A service's relative loss ``r`` over its ``n`` rows is drawn to the fleet's, ``(n r + k r_fleet)
+    / (n + k)``; the weights are the softmax of ``-ETA`` times that. float64, shape ``(m,
+    n_experts)``, summing to 1 per row. ``own``, ``fleet``: losses summed over the window, shape
+    ``(m, n_experts)``, and its rows, shape ``(m, 1)``. ``default``: weights where the fleet has no
+    matured forecast either.
     """
     common, _ = relative_losses(*fleet)
     relative, known = relative_losses(*own)
@@ -227,24 +172,12 @@ def mix(
 ) -> FloatArray:
     """Return the weighted mean of the experts' quantiles, level by level.
 
-    Parameters
-    ----------
-    models, own : sequence of numpy.ndarray
-        Quantiles of the experts that are models, and of those that are the service's own past
-        values; each float32, shape ``(n, n_quantiles)``.
-    past : Dataset
-        The ``n`` rows of the forecasts, as :func:`with_evidence` returns them.
-    rows : numpy.ndarray
-        Shape ``(m,)``: rows of the table to predict, all of them among those of ``past``.
-    task : ForecastTask
-        Horizons and quantile levels.
-    position : int
-        Index of the horizon.
+    float32, shape ``(m, n_quantiles)``, ascending.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(m, n_quantiles)``, ascending.
+    - ``models``, ``own``: quantiles of the experts that are models, and of those that are the
+      service's own past values; each float32, shape ``(n, n_quantiles)``.
+    - ``past``: the ``n`` rows of the forecasts, as :func:`with_evidence` returns them.
+    - ``rows``: shape ``(m,)``: rows of the table to predict, all of them among those of ``past``.
 
     Notes
     -----

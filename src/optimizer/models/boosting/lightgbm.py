@@ -153,18 +153,8 @@ class LightGBM(Booster):
     ) -> list[Boosted]:
         """Return one booster per run, all trained on the same binned rows.
 
-        Parameters
-        ----------
-        runs : iterable
-            Per booster the library's parameters, and what is called after each round.
-        fold : BoostingData
-            The rows.
-        goal : EventGoal, optional
-            What a fit to events optimises; its focal loss, if any, replaces the objective.
-        runtime : Runtime
-            How to run.
-        stops : bool
-            Whether to stop early.
+        ``runs``: per booster the library's parameters, and what is called after each round.
+        ``goal``: what a fit to events optimises; its focal loss, if any, replaces the objective.
         """
         if self.distributed:
             given = [params for params, _ in runs]

@@ -52,26 +52,11 @@ def boost_on_dask(
 ) -> list[Boosted]:
     """Return per run the booster that all workers arrive at, and its curves.
 
-    Each worker does what a local fit does, with its part of the training rows; the library adds
-    up their histograms. The validation rows are whole on every worker, so that all see the same
-    metric and stop at the same round. The training curve is that of the first worker's part.
-    Nothing is reported to ``runtime.watch``, which is in another process, so a distributed fit
-    is not pruned.
-
-    Parameters
-    ----------
-    model : Boostable
-        What to fit.
-    runs : list of dict
-        The library's parameters, once per booster.
-    fold : BoostingData
-        The rows.
-    goal : EventGoal, optional
-        What a fit to events optimises.
-    runtime : Runtime
-        Where the scheduler is.
-    stops : bool
-        Whether to stop early.
+    Each worker does what a local fit does, with its part of the training rows; the library adds up
+    their histograms. The validation rows are whole on every worker, so that all see the same metric
+    and stop at the same round. The training curve is that of the first worker's part. Nothing is
+    reported to ``runtime.watch``, which is in another process, so a distributed fit is not pruned.
+    ``runs``: the library's parameters, once per booster. ``goal``: what a fit to events optimises.
     """
     from distributed import MultiLock
 

@@ -34,20 +34,9 @@ def train_on_dask(
     Nothing is reported to ``runtime.watch``, which is in another process, so a distributed fit
     is not pruned.
 
-    Parameters
-    ----------
-    params : dict
-        The library's parameters; the threads are those of each worker.
-    rounds : int
-        Trees at most.
-    fold : BoostingData
-        The rows.
-    goal : EventGoal, optional
-        What a fit to events optimises; its focal loss, if any, replaces the objective.
-    runtime : Runtime
-        Where the scheduler is.
-    callbacks : list
-        The library's callbacks, each copied to every worker.
+    ``params``: the library's parameters; the threads are those of each worker. ``rounds``: trees at
+    most. ``goal``: what a fit to events optimises; its focal loss, if any, replaces the objective.
+    ``callbacks``: the library's callbacks, each copied to every worker.
     """
     from xgboost.callback import TrainingCallback
     from xgboost.dask import DaskQuantileDMatrix, train

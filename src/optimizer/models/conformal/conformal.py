@@ -82,12 +82,8 @@ class ConformalCalibrator:
     def predict(self, usage: Usage, found: Forecast) -> PredictiveDistribution:
         """Return the calibrated probabilities at the cutoffs that were asked for.
 
-        Parameters
-        ----------
-        usage : Usage
-            A cutoff uses outcomes of intervals that ended by then.
-        found : Forecast
-            Forecast of the calibration period and of the cutoffs asked for.
+        ``usage``: a cutoff uses outcomes of intervals that ended by then. ``found``: forecast of
+        the calibration period and of the cutoffs asked for.
         """
         found = replace(found, exceedance=self._known(usage, found))
         ranked = self._rank(usage, found)
@@ -133,12 +129,8 @@ class ConformalCalibrator:
 def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
     """Return probabilities with the shares ``TOLD`` replaced by what came true of them.
 
-    Parameters
-    ----------
-    falling : numpy.ndarray
-        Shape ``(n_cutoffs, n_services, n_levels)``.
-    truth : numpy.ndarray
-        Shape ``(n_cutoffs, n_shares)``, from :func:`empirical_shares`.
+    ``falling``: shape ``(n_cutoffs, n_services, n_levels)``. ``truth``: shape ``(n_cutoffs,
+    n_shares)``, from :func:`empirical_shares`.
     """
     told = [
         np.interp(one, [0.0, *TOLD, 1.0], [0.0, *true, 1.0])
@@ -158,27 +150,15 @@ def empirical_shares(
 ) -> _Matrix:
     """Return the share of the fleet's steps, or peaks, that in truth exceeded given levels.
 
-    Parameters
-    ----------
-    usage : Usage
-        A cutoff uses outcomes of intervals that ended by then.
-    found : Forecast
-        Its cutoffs.
-    levels : numpy.ndarray
-        Falling along the first axis, shape ``(n_shares, n_cutoffs, n_services)``: levels that the
-        shares ``TOLD`` of the steps, or peaks, were to exceed.
-    halflife : float
-        Steps after which an outcome weighs half.
-    prior : float
-        What the promise weighs, in intervals of the fleet's mean size.
-    peaks : bool
-        Whether intervals are counted whose peak is above the level, or steps.
+    float64, shape ``(n_cutoffs, n_shares)``, rising along the last axis; ``TOLD`` itself where no
+    outcome is known yet.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(n_cutoffs, n_shares)``, rising along the last axis; ``TOLD`` itself where
-        no outcome is known yet.
+    - ``usage``: a cutoff uses outcomes of intervals that ended by then.
+    - ``found``: its cutoffs.
+    - ``levels``: falling along the first axis, shape ``(n_shares, n_cutoffs, n_services)``: levels
+      that the shares ``TOLD`` of the steps, or peaks, were to exceed.
+    - ``halflife``: steps after which an outcome weighs half.
+    - ``peaks``: whether intervals are counted whose peak is above the level, or steps.
     """
     hits, steps = count_hits(usage, found.cutoffs, found.interval, levels, peaks=peaks)
     age = np.maximum(found.cutoffs[:, None] - found.cutoffs[None, :], 0)

@@ -18,16 +18,11 @@ BOUNDS = (0.95, 0.05)
 class PredictiveDistribution:
     """Calibrated probabilities at levels from 0 to far above the cap.
 
-    Parameters
-    ----------
-    levels : numpy.ndarray
-        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_levels)``, in the
-        resource's unit; the first is 0.
-    exceedance : numpy.ndarray
-        float32, same shape, in [0, 1], non-increasing along the last axis: P(a step of the
-        interval uses more than the level). NaN where nothing is known.
-    peak_exceedance : numpy.ndarray
-        float32, same shape: P(the interval's maximum is above the level).
+    - ``levels``: float32, ascending along the last axis, shape ``(n_cutoffs, n_services,
+      n_levels)``, in the resource's unit; the first is 0.
+    - ``exceedance``: float32, same shape, in [0, 1], non-increasing along the last axis: P(a step
+      of the interval uses more than the level). NaN where nothing is known.
+    - ``peak_exceedance``: float32, same shape: P(the interval's maximum is above the level).
     """
 
     levels: FloatArray
@@ -43,17 +38,9 @@ class PredictiveDistribution:
     def risk(self, requests: FloatArray, *, peaks: bool = False) -> FloatArray:
         """Return P(a step uses more than the request), or P(the interval's peak does).
 
-        Parameters
-        ----------
-        requests : numpy.ndarray
-            Shape ``(n_cutoffs, n_services)``.
-        peaks : bool
-            Whether peaks count: that matters where one step above kills.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, same shape, in [0, 1]; NaN where nothing is known.
+        float32, same shape, in [0, 1]; NaN where nothing is known. ``requests``: shape
+        ``(n_cutoffs, n_services)``. ``peaks``: whether peaks count: that matters where one step
+        above kills.
         """
         falling = self.peak_exceedance if peaks else self.exceedance
         return interpolate(requests[..., None], self.levels, falling)[..., 0]
@@ -61,17 +48,9 @@ class PredictiveDistribution:
     def levels_at(self, shares: tuple[float, ...], *, peaks: bool = False) -> FloatArray:
         """Return the levels that steps, or peaks, exceed with given probabilities.
 
-        Parameters
-        ----------
-        shares : tuple of float
-            In (0, 1).
-        peaks : bool
-            Whether peaks count: that matters where one step above kills.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_shares, n_cutoffs, n_services)``; NaN where nothing is known.
+        float32, shape ``(n_shares, n_cutoffs, n_services)``; NaN where nothing is known.
+        ``shares``: in (0, 1). ``peaks``: whether peaks count: that matters where one step above
+        kills.
         """
         return invert(self.levels, self.peak_exceedance if peaks else self.exceedance, shares)
 
@@ -84,17 +63,8 @@ class PredictiveDistribution:
 def invert(levels: FloatArray, falling: FloatArray, shares: tuple[float, ...]) -> FloatArray:
     """Return the levels at which a falling probability passes each share.
 
-    Parameters
-    ----------
-    levels, falling : numpy.ndarray
-        Shape ``(…, n_levels)``; levels ascend, probabilities do not.
-    shares : tuple of float
-        In (0, 1).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_shares, …)``; NaN where a level or probability is.
+    float32, shape ``(n_shares, …)``; NaN where a level or probability is. ``levels``, ``falling``:
+    shape ``(…, n_levels)``; levels ascend, probabilities do not. ``shares``: in (0, 1).
     """
     wanted = np.broadcast_to(-np.asarray(shares, np.float32), (*levels.shape[:-1], len(shares)))
     return np.moveaxis(interpolate(wanted, -falling, levels), -1, 0)

@@ -26,28 +26,16 @@ def keep_promises(
 ) -> FloatArray:
     """Return, at each cutoff, the boldest request that would have kept each promise so far.
 
-    Conformal risk control over the service-intervals that ended by the cutoff, within the
-    memory; exchangeable ones are assumed. The promise is for the fleet, on average over time.
+    Conformal risk control over the service-intervals that ended by the cutoff, within the memory;
+    exchangeable ones are assumed. The promise is for the fleet, on average over time. float32,
+    shape ``(n_promises, n_asked_cutoffs, n_services)``; the safest request while there are no
+    outcomes.
 
-    Parameters
-    ----------
-    usage : Usage
-        A cutoff uses outcomes of intervals that ended by then.
-    found : Forecast
-        Where its calibration period ends, and its cutoffs.
-    tried : numpy.ndarray
-        Requests from the safest to the boldest, shape ``(n_tried, n_cutoffs, n_services)``, the
-        calibration period included.
-    promises : sequence of float
-        Shares of steps that may exceed the request.
-    memory : pandas.Timedelta
-        How long outcomes count.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_promises, n_asked_cutoffs, n_services)``; the safest request while
-        there are no outcomes.
+    - ``usage``: a cutoff uses outcomes of intervals that ended by then.
+    - ``found``: where its calibration period ends, and its cutoffs.
+    - ``tried``: requests from the safest to the boldest, shape ``(n_tried, n_cutoffs,
+      n_services)``, the calibration period included.
+    - ``promises``: shares of steps that may exceed the request.
 
     References
     ----------
@@ -70,14 +58,9 @@ def boldest(
 ) -> int:
     """Return which of several requests keeps the promise; the first if none does.
 
-    Parameters
-    ----------
-    promise : float
-        Share of steps that may be above.
-    hits : numpy.ndarray
-        Steps above each request, from the safest to the boldest, shape ``(n_tried,)``.
-    steps, number : numpy.ndarray
-        Observed steps, and service-intervals with any: scalars.
+    ``promise``: share of steps that may be above. ``hits``: steps above each request, from the
+    safest to the boldest, shape ``(n_tried,)``. ``steps``, ``number``: observed steps, and
+    service-intervals with any: scalars.
     """
     risk = (number * hits / np.maximum(steps, 1) + 1.0) / (number + 1.0)
     return max(0, int(np.sum(np.maximum.accumulate(risk) <= promise)) - 1)

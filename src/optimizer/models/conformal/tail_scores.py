@@ -27,17 +27,9 @@ PER_DOUBLING = 1.0
 def tail_scores_of(levels: FloatArray, exceedance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return levels from 0 to far above the cap, and their depths.
 
-    Parameters
-    ----------
-    levels : numpy.ndarray
-        Positive, ascending along the last axis up to the cap, shape ``(…, n_levels)``.
-    exceedance : numpy.ndarray
-        Same shape, non-increasing along the last axis; NaN where unknown.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float32, shape ``(…, n_levels + 8)`` each; depths ascend strictly, NaN where unknown.
+    float32, shape ``(…, n_levels + 8)`` each; depths ascend strictly, NaN where unknown.
+    ``levels``: positive, ascending along the last axis up to the cap, shape ``(…, n_levels)``.
+    ``exceedance``: same shape, non-increasing along the last axis; NaN where unknown.
     """
     steps = np.float32(TIE_BREAK) * np.arange(1, levels.shape[-1] + 1, dtype=np.float32)
     inner = -np.log10(np.maximum(exceedance, np.float32(MIN_EXCEEDANCE))) + steps
@@ -54,18 +46,10 @@ def count_tail_scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how many steps, and peaks, of an interval came out in each bin of depth.
 
-    Parameters
-    ----------
-    coming : numpy.ndarray
-        Usage of the interval, shape ``(n_services, n_steps)``; NaN where unobserved.
-    levels, depths : numpy.ndarray
-        From :func:`tail_scores_of`, shape ``(n_services, n_levels)``.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float64, shape ``(n_services, BINS)`` each: of steps, and of the interval's maximum (one
-        where any step was observed). All 0 where the forecast is unknown.
+    float64, shape ``(n_services, BINS)`` each: of steps, and of the interval's maximum (one where
+    any step was observed). All 0 where the forecast is unknown. ``coming``: Usage of the interval,
+    shape ``(n_services, n_steps)``; NaN where unobserved. ``levels``, ``depths``: From
+    :func:`tail_scores_of`, shape ``(n_services, n_levels)``.
     """
     found = interpolate(coming, levels, depths)
     seen = ~np.isnan(found)
@@ -83,18 +67,9 @@ def _count(depths: FloatArray, seen: NDArray[np.bool_]) -> NDArray[np.float64]:
 def share_beyond(counts: NDArray[np.float64], depths: FloatArray) -> NDArray[np.float64]:
     """Return the share of counted depths beyond each depth.
 
-    Parameters
-    ----------
-    counts : numpy.ndarray
-        Shape ``(n_services, BINS)``, or ``(1, BINS)`` for counts that all share.
-    depths : numpy.ndarray
-        Ascending, shape ``(n_services, n_depths)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape of ``depths``, in [0, 1], non-increasing along the last axis; 0 where
-        nothing was counted.
+    float64, shape of ``depths``, in [0, 1], non-increasing along the last axis; 0 where nothing was
+    counted. ``counts``: shape ``(n_services, BINS)``, or ``(1, BINS)`` for counts that all share.
+    ``depths``: ascending, shape ``(n_services, n_depths)``.
     """
     beyond = np.zeros((len(counts), BINS + 1))
     beyond[:, :-1] = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
@@ -110,18 +85,9 @@ def share_beyond(counts: NDArray[np.float64], depths: FloatArray) -> NDArray[np.
 def interpolate(at: FloatArray, places: FloatArray, values: FloatArray) -> FloatArray:
     """Return values between ascending places, row by row.
 
-    Parameters
-    ----------
-    at : numpy.ndarray
-        Shape ``(…, n)``; beyond the ends the value at the end.
-    places, values : numpy.ndarray
-        Shape ``(…, n_places)``; places do not descend. Where several are equal, the last of them
-        counts from there on.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape of ``at``; NaN where ``at``, a place or a value is.
+    float32, shape of ``at``; NaN where ``at``, a place or a value is. ``at``: shape ``(…, n)``;
+    beyond the ends the value at the end. ``places``, ``values``: shape ``(…, n_places)``; places do
+    not descend. Where several are equal, the last of them counts from there on.
     """
     last = places.shape[-1] - 1
     right = np.sum(places[..., None, :] <= at[..., :, None], axis=-1)

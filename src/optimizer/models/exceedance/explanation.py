@@ -24,24 +24,9 @@ def explain_targets(
 ) -> tuple[tuple[str, ...], ...]:
     """Return what drove the exceedance of each service's target, the strongest first.
 
-    Parameters
-    ----------
-    model : ExceedanceSurface
-        Fitted.
-    usage : Usage
-        Up to the cutoff.
-    table : SurfaceTable
-        Features of one cutoff.
-    targets : numpy.ndarray
-        Shape ``(n_services,)``, positive.
-    most : int
-        How many inputs are told.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Such as ``"target = 1.20 x max 24h (lowers the risk)"``; empty for a service without
-        history.
+    Such as ``"target = 1.20 x max 24h (lowers the risk)"``; empty for a service without history.
+    ``usage``: up to the cutoff. ``table``: features of one cutoff. ``targets``: shape
+    ``(n_services,)``, positive. ``most``: how many inputs are told.
 
     References
     ----------

@@ -31,15 +31,7 @@ Named = dict[str, FloatArray]
 
 @dataclass(frozen=True)
 class Clock:
-    """Durations in steps of one usage.
-
-    Parameters
-    ----------
-    step : pandas.Timedelta
-        Distance of the samples.
-    interval : int
-        Steps that a request holds.
-    """
+    """Durations in steps of one usage."""
 
     step: pd.Timedelta
     interval: int
@@ -53,16 +45,9 @@ class Clock:
 class SurfaceTable:
     """Features and references of all services at some cutoffs.
 
-    Parameters
-    ----------
-    cutoffs : numpy.ndarray
-        int64, ascending, shape ``(n_cutoffs,)``.
-    features : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, n_features)``; NaN where unknown.
-    references : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, n_references)``, in the resource's unit.
-    names : tuple of str
-        Names of the features.
+    ``cutoffs``: int64, ascending, shape ``(n_cutoffs,)``. ``features``: float32, shape
+    ``(n_cutoffs, n_services, n_features)``; NaN where unknown. ``references``: float32, shape
+    ``(n_cutoffs, n_services, n_references)``, in the resource's unit.
     """
 
     cutoffs: NDArray[np.int64]
@@ -86,16 +71,11 @@ def describe(
 ) -> SurfaceTable:
     """Return the features and references of every service at every cutoff.
 
-    Parameters
-    ----------
-    usage : Usage
-        The usage; a cutoff reads the 14 days before it and nothing later.
-    cutoffs : numpy.ndarray
-        int64, ascending, shape ``(n_cutoffs,)``.
-    interval : int
-        Steps that a request holds: the part of the day that seasonal figures look at.
-    calendar : bool
-        Whether to add the time of the day and of the week; an anonymised trace has none.
+    - ``usage``: the usage; a cutoff reads the 14 days before it and nothing later.
+    - ``cutoffs``: int64, ascending, shape ``(n_cutoffs,)``.
+    - ``interval``: steps that a request holds: the part of the day that seasonal figures look at.
+    - ``calendar``: whether to add the time of the day and of the week; an anonymised trace has
+      none.
     """
     clock = Clock(usage.step, interval)
     features, references = [], []
@@ -259,17 +239,8 @@ def _log_ratio(level: FloatArray, scale: FloatArray) -> FloatArray:
 def log_levels(levels: FloatArray, references: FloatArray) -> FloatArray:
     """Return log(level ÷ reference), clipped to a factor of a thousand.
 
-    Parameters
-    ----------
-    levels : numpy.ndarray
-        Positive, shape ``(n, n_levels)``.
-    references : numpy.ndarray
-        Shape ``(n, n_references)``; NaN where unknown.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n, n_levels, n_references)``.
+    float32, shape ``(n, n_levels, n_references)``. ``levels``: positive, shape ``(n, n_levels)``.
+    ``references``: shape ``(n, n_references)``; NaN where unknown.
     """
     logs = np.log(levels.astype(np.float32))[:, :, None]
     logs = logs - np.log(np.maximum(references, np.float32(1e-9)))[:, None, :]

@@ -26,16 +26,7 @@ from optimizer.models.exceedance.surface import ExceedanceSurface
 class IntervalDataset:
     """Intervals with levels, what came above them, and what was known before.
 
-    Parameters
-    ----------
-    usage : Usage
-        What they were cut from.
-    interval : int
-        Steps of an interval.
-    table : SurfaceTable
-        Features and references where the intervals begin.
-    rows : LevelRows
-        Levels, past exceedance and outcomes.
+    ``table``: features and references where the intervals begin.
     """
 
     usage: Usage
@@ -59,14 +50,8 @@ class IntervalDataset:
 class SurfacePrediction:
     """What a trained surface says at some cutoffs, before and after its recalibration.
 
-    Parameters
-    ----------
-    table : SurfaceTable
-        Features and references, the calibration period's included.
-    raw : Forecast
-        The model's own word.
-    factors : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, 1)``: multiply the exceedance of any level.
+    ``factors``: float32, shape ``(n_cutoffs, n_services, 1)``: multiply the exceedance of any
+    level.
     """
 
     table: SurfaceTable
@@ -83,19 +68,9 @@ class SurfacePrediction:
 class TrainedSurface:
     """A fitted surface with all it needs to forecast; stands in for a ``RollingSurface``.
 
-    Parameters
-    ----------
-    model : ExceedanceSurface
-        Fitted.
-    settings : RollingSurface
-        Interval, candidate levels, calibration period and recalibration; its ``refit`` does not
-        matter here.
-    resource : str
-        ``"cpu"`` or ``"memory"``.
-    step : pandas.Timedelta
-        The clock that it was trained on.
-    fitted_until : numpy.datetime64
-        The newest moment whose data the fit may have seen.
+    ``settings``: interval, candidate levels, calibration period and recalibration; its ``refit``
+    does not matter here. ``resource``: ``"cpu"`` or ``"memory"``. ``step``: the clock that it was
+    trained on. ``fitted_until``: the newest moment whose data the fit may have seen.
 
     Notes
     -----
@@ -123,24 +98,11 @@ class TrainedSurface:
     def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff, as ``RollingSurface`` does.
 
-        Parameters
-        ----------
-        usage : Usage
-            Usage of the resource and on the clock that it was trained on. A cutoff uses what lies
-            before it; at one before ``fitted_until`` the model knows what comes.
-        cutoffs : numpy.ndarray
-            int64, ascending, at least 1, at most an interval apart.
-
-        Returns
-        -------
-        Forecast
-            Calibration cutoffs first: those at or after ``fitted_until`` within the calibration
-            period.
-
-        Raises
-        ------
-        SchemaError
-            Another resource or clock, or requests that would outlive the forecast.
+        Calibration cutoffs first: those at or after ``fitted_until`` within the calibration period.
+        ``usage``: Usage of the resource and on the clock that it was trained on. A cutoff uses what
+        lies before it; at one before ``fitted_until`` the model knows what comes. ``cutoffs``:
+        int64, ascending, at least 1, at most an interval apart. Raises SchemaError: Another
+        resource or clock, or requests that would outlive the forecast.
         """
         return self.answer(usage, cutoffs).forecast
 
@@ -184,23 +146,11 @@ class TrainedSurface:
     def predict_telemetry(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the surface of the interval that begins with the newest row of a frame.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-            Canonical long frame: 14 days of history, and the calibration period on top for the
-            recalibration. Without a capacity usage and levels are shares of it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``service_id``, ``event_timestamp`` (the newest moment), ``resource``, ``level`` and
-            ``exceedance``: one row per candidate level, ascending; services with too little
-            history are left out.
-
-        Raises
-        ------
-        SchemaError
-            The frame is not canonical, or of another clock.
+        ``service_id``, ``event_timestamp`` (the newest moment), ``resource``, ``level`` and
+        ``exceedance``: one row per candidate level, ascending; services with too little history are
+        left out. ``frame``: canonical long frame: 14 days of history, and the calibration period on
+        top for the recalibration. Without a capacity usage and levels are shares of it. Raises
+        SchemaError: the frame is not canonical, or of another clock.
         """
         if TIMESTAMP in frame:
             frame = frame.assign(**{TIMESTAMP: frame[TIMESTAMP].astype(TIMESTAMP_DTYPE)})
@@ -238,19 +188,9 @@ def moments(usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.datetime64]:
 def build_intervals(usage: Usage, settings: RollingSurface, stop: int) -> IntervalDataset:
     """Return intervals to learn from that ended by a step, and levels drawn for them.
 
-    Parameters
-    ----------
-    usage : Usage
-        ``usage.values[:, :stop]`` is read and nothing later.
-    settings : RollingSurface
-        Interval, how many begin per interval, how much past each needs, and the seed.
-    stop : int
-        The first step that is not known.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        No interval fits.
+    ``usage``: ``usage.values[:, :stop]`` is read and nothing later. ``settings``: interval, how
+    many begin per interval, how much past each needs, and the seed. ``stop``: the first step that
+    is not known. Raises InsufficientHistoryError: no interval fits.
     """
     interval = count_steps(parse_duration(settings.interval, "interval"), usage.step)
     begins = settings.training_intervals(usage, np.array([stop], dtype=np.int64), interval)
@@ -288,17 +228,8 @@ def reference_cases(
 def fit_surface(training_intervals: IntervalDataset, settings: RollingSurface) -> TrainedSurface:
     """Learn from intervals that have ended.
 
-    Parameters
-    ----------
-    training_intervals : IntervalDataset
-        From :func:`build_intervals`.
-    settings : RollingSurface
-        The same.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        Fewer than 400 of their levels have an outcome.
+    ``training_intervals``: From :func:`build_intervals`. ``settings``: the same. Raises
+    InsufficientHistoryError: fewer than 400 of their levels have an outcome.
     """
     usage = training_intervals.usage
     model = settings.unfitted().fit(

@@ -16,24 +16,16 @@ from optimizer.demand.usage import Usage
 class Forecast:
     """The surface at candidate levels, for every cutoff and service.
 
-    Parameters
-    ----------
-    cutoffs : numpy.ndarray
-        int64, ascending, shape ``(n_cutoffs,)``: those of the calibration period, then those
-        that were asked for.
-    start : int
-        Number of cutoffs of the calibration period.
-    interval : int
-        Steps that a request holds.
-    levels : numpy.ndarray
-        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_levels)``, from
-        the floor to the cap.
-    exceedance : numpy.ndarray
-        float32, same shape, non-increasing along the last axis; NaN where nothing is known.
-    n_in_sample_cutoffs : int
-        Number of oldest cutoffs whose outcomes the model has learned from: no calibration may.
-    peaks : bool
-        Whether the exceedance is that of an interval's peak, not of its steps.
+    - ``cutoffs``: int64, ascending, shape ``(n_cutoffs,)``: those of the calibration period, then
+      those that were asked for.
+    - ``start``: number of cutoffs of the calibration period.
+    - ``levels``: float32, ascending along the last axis, shape ``(n_cutoffs, n_services,
+      n_levels)``, from the floor to the cap.
+    - ``exceedance``: float32, same shape, non-increasing along the last axis; NaN where nothing is
+      known.
+    - ``n_in_sample_cutoffs``: number of oldest cutoffs whose outcomes the model has learned from:
+      no calibration may.
+    - ``peaks``: whether the exceedance is that of an interval's peak, not of its steps.
     """
 
     cutoffs: NDArray[np.int64]

@@ -17,6 +17,8 @@ from optimizer.models.boosting.lightgbm import read_booster, write_booster
 class ExceedanceLightGBM(Stateful):
     """One global LightGBM of the share of exceeding steps, with cross-entropy as its loss.
 
+    Raises ConfigError: a setting is out of its range; it is named ``model.<setting>``.
+
     Parameters
     ----------
     rounds : int
@@ -27,11 +29,6 @@ class ExceedanceLightGBM(Stateful):
         Leaves of a tree at most, and rows of a leaf at least.
     lambda_l2 : float
         L2 penalty of leaf values, at least 0.
-
-    Raises
-    ------
-    ConfigError
-        A setting is out of its range; it is named ``model.<setting>``.
 
     References
     ----------

@@ -19,24 +19,14 @@ def count_hits(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the steps above each request, and the observed steps; or peaks, of one interval each.
 
-    Parameters
-    ----------
-    usage : Usage
-        Read from each cutoff to the end of its interval: known once that has passed.
-    cutoffs : numpy.ndarray
-        int64, shape ``(n_cutoffs,)``.
-    interval : int
-        Steps that a request holds.
-    requests : numpy.ndarray
-        Shape ``(n_requests, n_cutoffs, n_services)``; NaN where there is none.
-    peaks : bool
-        Whether an interval counts once, by its peak: what matters where one step above kills.
+    Hits, int64, shape as ``requests``, and steps, ``(n_cutoffs, n_services)``; both 0 where no
+    request is.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Hits, int64, shape as ``requests``, and steps, ``(n_cutoffs, n_services)``; both 0 where
-        no request is.
+    - ``usage``: read from each cutoff to the end of its interval: known once that has passed.
+    - ``cutoffs``: int64, shape ``(n_cutoffs,)``.
+    - ``requests``: shape ``(n_requests, n_cutoffs, n_services)``; NaN where there is none.
+    - ``peaks``: whether an interval counts once, by its peak: what matters where one step above
+      kills.
     """
     hits = np.zeros(requests.shape, dtype=np.int64)
     steps = np.zeros(requests.shape[1:], dtype=np.int64)

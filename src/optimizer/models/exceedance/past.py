@@ -17,19 +17,8 @@ from optimizer.core.panel import FloatArray
 def trailing(values: FloatArray, cutoff: int, steps: int) -> FloatArray:
     """Return the ``steps`` samples before a cutoff, NaN where the series has not begun.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n_services, n_steps)``.
-    cutoff : int
-        Index of the first step that is not known yet.
-    steps : int
-        Length of the window.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_services, steps)``, from ``values[:, :cutoff]`` only.
+    float32, shape ``(n_services, steps)``, from ``values[:, :cutoff]`` only. ``values``: float32,
+    shape ``(n_services, n_steps)``. ``cutoff``: index of the first step that is not known yet.
     """
     known = values[:, max(0, cutoff - steps) : cutoff]
     out = np.full((len(values), steps), np.nan, dtype=np.float32)
@@ -43,19 +32,9 @@ def rank_values(
 ) -> FloatArray:
     """Return the least sample that at least each share of the samples does not exceed.
 
-    Parameters
-    ----------
-    ordered : numpy.ndarray
-        Ascending along the last axis, NaN last, shape ``(n_services, n)``.
-    count : numpy.ndarray
-        Samples of each row that are no NaN, shape ``(n_services,)``.
-    shares : sequence of float
-        In (0, 1]; 1 is the maximum.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_services, n_shares)``; NaN without samples.
+    float32, shape ``(n_services, n_shares)``; NaN without samples. ``ordered``: ascending along the
+    last axis, NaN last, shape ``(n_services, n)``. ``count``: samples of each row that are no NaN,
+    shape ``(n_services,)``. ``shares``: in (0, 1]; 1 is the maximum.
     """
     wanted = np.asarray(shares, dtype=np.float64)
     ranks = np.ceil(count[:, None] * wanted - 1e-9).astype(np.int64) - 1
@@ -65,13 +44,8 @@ def rank_values(
 class DecayedHistory:
     """The past samples of all services, weighted by age, ready to be asked for any level.
 
-    Parameters
-    ----------
-    past : numpy.ndarray
-        float32, shape ``(n_services, n)``: samples before the cutoff, the newest last; NaN in
-        gaps.
-    halflives : sequence of float
-        Steps after which a sample weighs half.
+    ``past``: float32, shape ``(n_services, n)``: samples before the cutoff, the newest last; NaN in
+    gaps. ``halflives``: steps after which a sample weighs half.
     """
 
     def __init__(self, past: FloatArray, halflives: Sequence[float]) -> None:
@@ -99,15 +73,8 @@ class DecayedHistory:
     def exceedance(self, levels: FloatArray) -> FloatArray:
         """Return the decayed share of past steps that used more than each level.
 
-        Parameters
-        ----------
-        levels : numpy.ndarray
-            Shape ``(n_services, n_levels)``.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_services, n_levels, n_halflives)``; NaN without samples.
+        float32, shape ``(n_services, n_levels, n_halflives)``; NaN without samples. ``levels``:
+        shape ``(n_services, n_levels)``.
         """
         keys = np.minimum(levels / self._scale, 1.25) + self._offset
         length = self.ordered.shape[1]
@@ -119,17 +86,7 @@ class DecayedHistory:
     def percentile(self, share: float, halflife: int) -> FloatArray:
         """Return the level that ``share`` of the weight does not exceed, as VPA's recommender does.
 
-        Parameters
-        ----------
-        share : float
-            In (0, 1].
-        halflife : int
-            Index of the half-life.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_services,)``.
+        float32, shape ``(n_services,)``. ``share``: in (0, 1].
         """
         below = self._below[halflife][:, 1:]
         ranks = np.sum(below < share - 1e-6, axis=1)

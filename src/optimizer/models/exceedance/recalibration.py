@@ -58,21 +58,9 @@ class Recalibration:
     ) -> FloatArray:
         """Return what to multiply the odds of the exceedance with.
 
-        Parameters
-        ----------
-        usage : Usage
-            A cutoff uses outcomes of intervals that ended by then.
-        cutoffs : numpy.ndarray
-            int64, ascending, shape ``(n_cutoffs,)``.
-        interval : int
-            Steps that a request holds.
-        levels, exceedance : numpy.ndarray
-            As forecast, shape ``(n_cutoffs, n_services, n_levels)``.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_cutoffs, n_services, 1)``.
+        float32, shape ``(n_cutoffs, n_services, 1)``. ``usage``: a cutoff uses outcomes of
+        intervals that ended by then. ``cutoffs``: int64, ascending, shape ``(n_cutoffs,)``.
+        ``levels``, ``exceedance``: as forecast, shape ``(n_cutoffs, n_services, n_levels)``.
         """
         checked, promised = levels_at(levels, exceedance, self.shares)
         hits, steps = count_hits(usage, cutoffs, interval, checked)
@@ -93,18 +81,9 @@ def levels_at(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the least level whose exceedance is no more than each share, and its exceedance.
 
-    Parameters
-    ----------
-    levels, exceedance : numpy.ndarray
-        Ascending and non-increasing along the last axis, shape ``(…, n_levels)``.
-    shares : sequence of float
-        Shares of steps above a level.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float32, shape ``(n_shares, …)`` each: the last level where even that is exceeded more
-        often; NaN where the exceedance is unknown.
+    float32, shape ``(n_shares, …)`` each: the last level where even that is exceeded more often;
+    NaN where the exceedance is unknown. ``levels``, ``exceedance``: ascending and non-increasing
+    along the last axis, shape ``(…, n_levels)``. ``shares``: shares of steps above a level.
     """
     unknown = np.isnan(exceedance[..., -1])
     found = np.full((2, len(shares), *levels.shape[:-1]), np.nan, dtype=np.float32)

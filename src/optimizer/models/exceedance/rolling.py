@@ -30,6 +30,8 @@ from optimizer.models.exceedance.surface import ExceedanceSurface
 class RollingSurface:
     """The exceedance surface of one resource: what training, replay and simulation share.
 
+    Raises ConfigError: a setting is out of its range; it is named ``surface.<setting>``.
+
     Parameters
     ----------
     model : ExceedanceModel
@@ -57,11 +59,6 @@ class RollingSurface:
         Seeds the draws of levels and rows, and the model.
     threads : int, optional
         Threads of the model; None for as many as the process may use.
-
-    Raises
-    ------
-    ConfigError
-        A setting is out of its range; it is named ``surface.<setting>``.
     """
 
     model: ExceedanceModel = field(default_factory=ExceedanceLightGBM)
@@ -121,16 +118,9 @@ class RollingSurface:
     def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
         """Return the surface of the interval after each cutoff.
 
-        The newest forecast is kept, by the content of what was asked: sweeps over one usage
-        share it.
-
-        Parameters
-        ----------
-        usage : Usage
-            A cutoff uses what lies before it: features of its own past, and a model of
-            intervals that ended no later than the refit that serves it.
-        cutoffs : numpy.ndarray
-            int64, ascending.
+        The newest forecast is kept, by the content of what was asked: sweeps over one usage share
+        it. ``usage``: a cutoff uses what lies before it: features of its own past, and a model of
+        intervals that ended no later than the refit that serves it. ``cutoffs``: int64, ascending.
         """
         key = digest(usage, cutoffs)
         forecast = self._latest.get(key)
@@ -174,19 +164,9 @@ class RollingSurface:
     def factors(self, usage: Usage, raw: Forecast, since: int = 0) -> FloatArray:
         """Return what the recalibration multiplies the model's own word with.
 
-        Parameters
-        ----------
-        usage : Usage
-            A cutoff uses outcomes of intervals that ended by then.
-        raw : Forecast
-            Before recalibration.
-        since : int
-            Number of oldest cutoffs that are left alone, and teach nothing.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n_cutoffs, n_services, 1)``; 1 without a recalibration.
+        float32, shape ``(n_cutoffs, n_services, 1)``; 1 without a recalibration. ``usage``: a
+        cutoff uses outcomes of intervals that ended by then. ``since``: number of oldest cutoffs
+        that are left alone, and teach nothing.
         """
         out = np.ones((*raw.levels.shape[:2], 1), dtype=np.float32)
         if self.recalibration and since < len(raw.cutoffs):
@@ -247,23 +227,11 @@ def candidate_levels(
 ) -> FloatArray:
     """Return levels to choose from: just above each reference, and a grid from floor to cap.
 
-    Three quarters of the grid are geometric between what a service usually needs and a bit
-    more than it ever had, the rest reaches from there to the cap.
-
-    Parameters
-    ----------
-    references : numpy.ndarray
-        Shape ``(n_cutoffs, n_services, n_references)``; NaN where unknown.
-    bounds : tuple
-        As :meth:`~optimizer.demand.bounds.RequestBounds.range` returns them.
-    number : int
-        Levels of the grid.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, ascending along the last axis, shape ``(n_cutoffs, n_services, n_references +
-        number)``; the first is the floor and the last the cap.
+    Three quarters of the grid are geometric between what a service usually needs and a bit more
+    than it ever had, the rest reaches from there to the cap. float32, ascending along the last
+    axis, shape ``(n_cutoffs, n_services, n_references + number)``; the first is the floor and the
+    last the cap. ``references``: shape ``(n_cutoffs, n_services, n_references)``; NaN where
+    unknown.
     """
     floor, cap = bounds
     references = np.where(np.isnan(references), cap[..., None], references)

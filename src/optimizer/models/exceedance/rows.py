@@ -23,16 +23,11 @@ from optimizer.models.exceedance.past import DecayedHistory, trailing
 class LevelRows:
     """Levels of a table's rows, and the share of the coming steps above each.
 
-    Parameters
-    ----------
-    levels : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, n_levels)``.
-    past : numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, n_levels, n_halflives)``: decayed share of
-        past steps above the level.
-    outcome : numpy.ndarray
-        float32, shape as ``levels``: share of the coming interval's observed steps above the
-        level, or 1 where any is; NaN where fewer than half of them were observed.
+    - ``levels``: float32, shape ``(n_cutoffs, n_services, n_levels)``.
+    - ``past``: float32, shape ``(n_cutoffs, n_services, n_levels, n_halflives)``: decayed share of
+      past steps above the level.
+    - ``outcome``: float32, shape as ``levels``: share of the coming interval's observed steps above
+      the level, or 1 where any is; NaN where fewer than half of them were observed.
     """
 
     levels: FloatArray
@@ -49,21 +44,8 @@ def draw_levels(
 ) -> FloatArray:
     """Return levels around each row's references: half of them close by, half up to far off.
 
-    Parameters
-    ----------
-    table : SurfaceTable
-        The rows.
-    bounds : tuple
-        As :meth:`~optimizer.demand.bounds.RequestBounds.range` returns them.
-    number : int
-        Levels per row.
-    seed : int
-        Seeds the draw; the levels of a cutoff do not depend on the other cutoffs.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_cutoffs, n_services, number)``.
+    float32, shape ``(n_cutoffs, n_services, number)``. ``number``: levels per row. ``seed``: seeds
+    the draw; the levels of a cutoff do not depend on the other cutoffs.
     """
     floor, cap = bounds
     out = np.empty((*table.references.shape[:2], number), dtype=np.float32)
@@ -91,19 +73,11 @@ def past_exceedance(usage: Usage, cutoff: int, levels: FloatArray) -> FloatArray
 def exceeding_share(usage: Usage, cutoff: int, interval: int, levels: FloatArray) -> FloatArray:
     """Return the share of the coming interval's observed steps above each level.
 
-    Parameters
-    ----------
-    usage : Usage
-        Read from the cutoff on: this is an outcome, known once the interval has ended.
-    cutoff, interval : int
-        First step and number of steps of the interval.
-    levels : numpy.ndarray
-        Shape ``(n_services, n_levels)``.
+    float32, shape as ``levels``; NaN where fewer than half of the steps were observed.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape as ``levels``; NaN where fewer than half of the steps were observed.
+    - ``usage``: read from the cutoff on: this is an outcome, known once the interval has ended.
+    - ``cutoff``, ``interval``: first step and number of steps of the interval.
+    - ``levels``: shape ``(n_services, n_levels)``.
     """
     coming = usage.values[:, cutoff : cutoff + interval]
     count = np.sum(~np.isnan(coming), axis=1)[:, None]
@@ -143,19 +117,9 @@ def assemble(
 ) -> FloatArray:
     """Return the model's inputs: one row per level.
 
-    Parameters
-    ----------
-    features, references : numpy.ndarray
-        Shapes ``(n, n_features)`` and ``(n, n_references)``.
-    levels : numpy.ndarray
-        Shape ``(n, n_levels)``.
-    past : numpy.ndarray
-        Shape ``(n, n_levels, n_halflives)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n * n_levels, n_features + n_references + n_halflives)``.
+    float32, shape ``(n * n_levels, n_features + n_references + n_halflives)``. ``features``,
+    ``references``: shapes ``(n, n_features)`` and ``(n, n_references)``. ``levels``: shape ``(n,
+    n_levels)``. ``past``: shape ``(n, n_levels, n_halflives)``.
     """
     ratios = log_levels(levels, references)
     wide = (*levels.shape, features.shape[1])

@@ -29,8 +29,9 @@ class ExceedanceSurface(Stateful):
     """P(a step of the coming interval uses more than a level | history): one global model.
 
     The target is the share of exceeding steps; the inputs are a service's features, log(level ÷
-    each reference) and its own decayed past exceedance of the level. The model is constrained to
-    be non-increasing in the level.
+    each reference) and its own decayed past exceedance of the level. The model is constrained to be
+    non-increasing in the level. Raises ConfigError: a setting is out of its range; it is named
+    ``surface.<setting>``.
 
     Parameters
     ----------
@@ -47,11 +48,6 @@ class ExceedanceSurface(Stateful):
     outcome : str
         ``"steps"``: P(a step uses more than the level). ``"peak"``: P(any step does), for memory,
         where one step kills.
-
-    Raises
-    ------
-    ConfigError
-        A setting is out of its range; it is named ``surface.<setting>``.
 
     References
     ----------
@@ -87,19 +83,8 @@ class ExceedanceSurface(Stateful):
     def fit(self, table: SurfaceTable, rows: LevelRows, runtime: Runtime) -> ExceedanceSurface:
         """Learn from intervals that have ended.
 
-        Parameters
-        ----------
-        table : SurfaceTable
-            Features where the intervals begin.
-        rows : LevelRows
-            Their levels and outcomes, from :meth:`rows`.
-        runtime : Runtime
-            Seed and threads.
-
-        Raises
-        ------
-        InsufficientHistoryError
-            Fewer than 400 rows have an outcome.
+        ``table``: features where the intervals begin. Raises InsufficientHistoryError: fewer than
+        400 rows have an outcome.
         """
         X, y = self._training(table, rows, runtime.seed)
         falling, rising = len(REFERENCES), len(HALFLIVES)
@@ -136,21 +121,13 @@ class ExceedanceSurface(Stateful):
     def exceedance(self, usage: Usage, table: SurfaceTable, levels: FloatArray) -> FloatArray:
         """Return P(a step of the interval after each cutoff uses more than each level).
 
-        Parameters
-        ----------
-        usage : Usage
-            A cutoff reads ``usage.values[:, :cutoff]`` only.
-        table : SurfaceTable
-            Features at the cutoffs to ask for.
-        levels : numpy.ndarray
-            float32, positive, in the resource's unit, ascending along the last axis, shape
-            ``(n_cutoffs, n_services, n_levels)``.
+        float32, shape as ``levels``, in [0, 1], non-increasing along the last axis; NaN for a
+        service without history.
 
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape as ``levels``, in [0, 1], non-increasing along the last axis; NaN for
-            a service without history.
+        - ``usage``: a cutoff reads ``usage.values[:, :cutoff]`` only.
+        - ``table``: features at the cutoffs to ask for.
+        - ``levels``: float32, positive, in the resource's unit, ascending along the last axis,
+          shape ``(n_cutoffs, n_services, n_levels)``.
         """
         out = np.empty(levels.shape, dtype=np.float32)
         for i, cutoff in enumerate(table.cutoffs.tolist()):
@@ -165,19 +142,8 @@ class ExceedanceSurface(Stateful):
     ) -> tuple[FloatArray, FloatArray]:
         """Return the inputs at one level per service, and what each adds to the log-odds.
 
-        Parameters
-        ----------
-        usage : Usage
-            See :meth:`exceedance`.
-        table : SurfaceTable
-            Features of one cutoff.
-        levels : numpy.ndarray
-            Shape ``(n_services,)``.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Inputs and what each adds to the log-odds, shape ``(n_services, n_inputs)`` each.
+        Inputs and what each adds to the log-odds, shape ``(n_services, n_inputs)`` each. ``table``:
+        features of one cutoff. ``levels``: shape ``(n_services,)``.
         """
         wide = levels[:, None]
         past = past_exceedance(usage, int(table.cutoffs[0]), wide)
@@ -188,18 +154,10 @@ class ExceedanceSurface(Stateful):
 def expected_shortfall(levels: FloatArray, exceedance: FloatArray) -> FloatArray:
     """Return E(usage - level)⁺ as the integral of the exceedance above each level.
 
-    Trapezoids between the levels; nothing beyond the last one, the cap. A jump is exact where
-    its level is given twice, with the exceedance before and after.
-
-    Parameters
-    ----------
-    levels, exceedance : numpy.ndarray
-        Same shape, ascending and non-increasing along the last axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, same shape, in the unit of the levels, 0 at the last.
+    Trapezoids between the levels; nothing beyond the last one, the cap. A jump is exact where its
+    level is given twice, with the exceedance before and after. float32, same shape, in the unit of
+    the levels, 0 at the last. ``levels``, ``exceedance``: same shape, ascending and non-increasing
+    along the last axis.
     """
     middle = 0.5 * (exceedance[..., 1:] + exceedance[..., :-1])
     parts = np.diff(levels, axis=-1) * middle

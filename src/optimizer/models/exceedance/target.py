@@ -25,10 +25,10 @@ from optimizer.targets.splits import RollingOrigin
 class Exceedance:
     """P(a step of the coming interval uses more than a level), for every service and any level.
 
-    Learned from usage itself, not from rows of the feature store. An interval is learned from if
-    it ended before the validation part of the split began; the validation part ranks the jobs of
-    a grid and gives the recalibration its first outcomes. How it is learned stands in
-    ``surface.<resource>``, which replays share.
+    Learned from usage itself, not from rows of the feature store. An interval is learned from if it
+    ended before the validation part of the split began; the validation part ranks the jobs of a
+    grid and gives the recalibration its first outcomes. How it is learned stands in
+    ``surface.<resource>``, which replays share. Raises ConfigError: a setting is out of its range.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ class Exceedance:
         ``cpu`` or ``memory``.
     interval : str
         How long a request will hold.
-
-    Raises
-    ------
-    ConfigError
-        A setting is out of its range.
     """
 
     resource: str = CPU
@@ -83,21 +78,9 @@ def check_length(
 ) -> None:
     """Raise unless every part of the split has room for what the surface needs.
 
-    Parameters
-    ----------
-    panel : Panel
-        Steps at which any service was observed count as time, as in the split.
-    target : Exceedance
-        Gives the interval.
-    settings : RollingSurface
-        Gives the least history.
-    split : RollingOrigin
-        Gives the shares of the parts.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        It names the days that it would take.
+    ``panel``: steps at which any service was observed count as time, as in the split. ``settings``:
+    gives the least history. ``split``: gives the shares of the parts. Raises
+    InsufficientHistoryError: it names the days that it would take.
     """
     day, interval = pd.Timedelta("1d"), target.gap
     gap = split.gap_of(interval)

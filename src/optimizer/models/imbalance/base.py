@@ -13,12 +13,8 @@ from optimizer.core.panel import FloatArray
 class FocalLoss:
     """Parameters of the focal loss ``-alpha_t (1 - p_t)^gamma log(p_t)``.
 
-    Parameters
-    ----------
-    gamma : float
-        Focusing exponent, at least 0; 0 is the weighted log loss.
-    alpha : float
-        Weight of the positives in (0, 1); negatives get ``1 - alpha``.
+    ``gamma``: focusing exponent, at least 0; 0 is the weighted log loss. ``alpha``: weight of the
+    positives in (0, 1); negatives get ``1 - alpha``.
 
     References
     ----------
@@ -51,15 +47,8 @@ class ImbalanceStrategy:
     ) -> tuple[FloatArray, FloatArray, str]:
         """Return resampled rows, their labels, and a line that says what was done.
 
-        Parameters
-        ----------
-        X : numpy.ndarray
-            float32, shape ``(n, n_inputs)``; may hold NaN. Recurrent models pass windows
-            flattened to ``(n, window * n_channels)``.
-        y : numpy.ndarray
-            float32, shape ``(n,)``, 0 or 1.
-        seed : int
-            Seeds the draw.
+        ``X``: float32, shape ``(n, n_inputs)``; may hold NaN. Recurrent models pass windows
+        flattened to ``(n, window * n_channels)``. ``y``: float32, shape ``(n,)``, 0 or 1.
         """
         return X, y, ""
 

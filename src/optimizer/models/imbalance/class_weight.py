@@ -39,10 +39,7 @@ class ClassWeight(ImbalanceStrategy):
     def sample_weight(self, y: FloatArray) -> FloatArray:
         """Return one weight per row with a mean of 1, float32, shape ``(n,)``.
 
-        Raises
-        ------
-        TargetError
-            The training fold has no positive.
+        Raises TargetError: the training fold has no positive.
         """
         require_positives(y, 1)
         negatives, positives = count_classes(y)

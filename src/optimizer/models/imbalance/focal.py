@@ -53,14 +53,7 @@ def focal_value(
 ) -> Float64Array:
     """Return the focal loss per row.
 
-    Parameters
-    ----------
-    margin : numpy.ndarray
-        Log-odds, shape ``(n,)``.
-    y : numpy.ndarray
-        Labels, shape ``(n,)``, 0 or 1.
-    loss : FocalLoss
-        Its parameters.
+    ``margin``: log-odds, shape ``(n,)``. ``y``: labels, shape ``(n,)``, 0 or 1.
     """
     _, weight, log_p, _, q = _parts(margin, y, loss)
     return -weight * q**loss.gamma * log_p
@@ -71,16 +64,9 @@ def focal_gradient_hessian(
 ) -> tuple[Float64Array, Float64Array]:
     """Return the first and second derivative of the focal loss by the margin, per row.
 
-    Parameters
-    ----------
-    margin, y, loss
-        As for :func:`focal_value`.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Gradient and Hessian, float64, shape ``(n,)``. The Hessian is exact: it is negative for
-        badly misjudged rows, where the loss is concave (see :func:`focal_newton`).
+    Gradient and Hessian, float64, shape ``(n,)``. The Hessian is exact: it is negative for badly
+    misjudged rows, where the loss is concave (see :func:`focal_newton`). ``margin``, ``y``,
+    ``loss``: as for :func:`focal_value`.
     """
     sign, weight, log_p, p, q = _parts(margin, y, loss)
     gamma = loss.gamma
@@ -108,12 +94,7 @@ def focal_newton(
 def focal_prior(rate: float, loss: FocalLoss) -> float:
     """Return the constant margin of least mean focal loss, from which to start boosting.
 
-    Parameters
-    ----------
-    rate : float
-        Share of positives in (0, 1).
-    loss : FocalLoss
-        Its parameters.
+    ``rate``: share of positives in (0, 1).
     """
     low, high = -20.0, 20.0
     labels = np.array([1.0, 0.0])

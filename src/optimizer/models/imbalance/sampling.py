@@ -24,12 +24,8 @@ _MARK = np.float32(1e-6)
 class Resampler(ImbalanceStrategy):
     """Base of the strategies that change which rows a model is fitted on.
 
-    Parameters
-    ----------
-    sampling_strategy : float
-        Positives per negative after resampling, in (0, 1].
-    max_rows : int
-        A larger training fold is drawn down to this many rows first.
+    ``sampling_strategy``: positives per negative after resampling, in (0, 1]. ``max_rows``: a
+    larger training fold is drawn down to this many rows first.
     """
 
     label = "resample"
@@ -52,19 +48,8 @@ class Resampler(ImbalanceStrategy):
     ) -> tuple[FloatArray, FloatArray, str]:
         """Return resampled rows, their labels, and a line that says what was done.
 
-        Parameters
-        ----------
-        X : numpy.ndarray
-            float32, shape ``(n, n_inputs)``; may hold NaN, and so may the result.
-        y : numpy.ndarray
-            float32, shape ``(n,)``, 0 or 1.
-        seed : int
-            Seeds the draw and the sampler.
-
-        Raises
-        ------
-        TargetError
-            Too few positives.
+        ``X``: float32, shape ``(n, n_inputs)``; may hold NaN, and so may the result. ``y``:
+        float32, shape ``(n,)``, 0 or 1. Raises TargetError: too few positives.
         """
         require_positives(y, self._positives_needed())
         chosen = draw_rows(y, self.max_rows, self._drawn_ratio(), seed)
@@ -100,19 +85,9 @@ class Resampler(ImbalanceStrategy):
 def require_positives(y: FloatArray, needed: int, drawn_to: int | None = None) -> None:
     """Raise unless the labels hold enough positives and a negative.
 
-    Parameters
-    ----------
-    y : numpy.ndarray
-        Labels of the training fold, shape ``(n,)``, 0 or 1.
-    needed : int
-        Positives needed.
-    drawn_to : int, optional
-        ``imbalance.max_rows``, if the labels are those of a draw.
-
-    Raises
-    ------
-    TargetError
-        Too few positives, or no negative.
+    ``y``: labels of the training fold, shape ``(n,)``, 0 or 1. ``drawn_to``:
+    ``imbalance.max_rows``, if the labels are those of a draw. Raises TargetError: too few
+    positives, or no negative.
     """
     negatives, positives = count_classes(y)
     if positives >= needed and negatives > 0:
@@ -135,21 +110,9 @@ def require_positives(y: FloatArray, needed: int, drawn_to: int | None = None) -
 def draw_rows(y: FloatArray, max_rows: int, ratio: float, seed: int) -> NDArray[np.int64]:
     """Return the rows of a draw that keeps as many positives as the ratio allows.
 
-    Parameters
-    ----------
-    y : numpy.ndarray
-        Labels, shape ``(n,)``, 0 or 1.
-    max_rows : int
-        Rows to draw at most; all rows are returned if there are no more than that.
-    ratio : float
-        Most positives per negative in the draw, above 0.
-    seed : int
-        Seeds the draw.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, ascending, without repeats.
+    int64, ascending, without repeats. ``y``: labels, shape ``(n,)``, 0 or 1. ``max_rows``: rows to
+    draw at most; all rows are returned if there are no more than that. ``ratio``: most positives
+    per negative in the draw, above 0.
     """
     if len(y) <= max_rows:
         return np.arange(len(y), dtype=np.int64)
@@ -168,15 +131,9 @@ def draw_rows(y: FloatArray, max_rows: int, ratio: float, seed: int) -> NDArray[
 class Encoding:
     """Rows made fit for a neighbour search, and the way back.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32, shape ``(n, n_inputs + n_gappy)``: columns in units of their standard deviation,
-        gaps filled by the column's median, then one mark per column that has gaps.
-    scale : numpy.ndarray
-        float32, shape ``(n_inputs,)``.
-    gappy : numpy.ndarray
-        int64: columns that have gaps.
+    ``values``: float32, shape ``(n, n_inputs + n_gappy)``: columns in units of their standard
+    deviation, gaps filled by the column's median, then one mark per column that has gaps.
+    ``scale``: float32, shape ``(n_inputs,)``. ``gappy``: int64: columns that have gaps.
     """
 
     values: FloatArray
@@ -205,10 +162,7 @@ class Encoding:
 def encode(X: FloatArray) -> Encoding:
     """Return the rows in a form that SMOTE can search and interpolate.
 
-    Parameters
-    ----------
-    X : numpy.ndarray
-        float32, shape ``(n, n_inputs)``; may hold NaN. A column of NaN only becomes 0.
+    ``X``: float32, shape ``(n, n_inputs)``; may hold NaN. A column of NaN only becomes 0.
     """
     n_inputs = X.shape[1]
     gappy = np.array([j for j in range(n_inputs) if np.isnan(X[:, j]).any()], dtype=np.int64)

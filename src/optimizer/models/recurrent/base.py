@@ -66,6 +66,8 @@ _COUNTS = (
 class RecurrentModel(Stateful):
     """A recurrent network over windows of the panel, for events and for forecasts.
 
+    Raises ConfigError: a value is out of its range.
+
     Parameters
     ----------
     window : str
@@ -95,11 +97,6 @@ class RecurrentModel(Stateful):
     precision : str
         ``auto``, ``32-true`` or ``bf16-mixed``; ``auto`` trains in bfloat16 where the processor
         has it. Predictions are always float32.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of its range.
     """
 
     window: str = "48h"

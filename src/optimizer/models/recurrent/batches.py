@@ -22,14 +22,8 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class WindowSource:
     """Windows that can be gathered by row, with their labels and weights.
 
-    Parameters
-    ----------
-    gather : callable
-        From rows, shape ``(b,)``, to windows, shape ``(b, length, n_channels)``.
-    y : numpy.ndarray
-        float32, shape ``(n,)`` or ``(n, n_horizons)``.
-    weight : numpy.ndarray
-        float32, shape ``(n,)``.
+    ``gather``: From rows, shape ``(b,)``, to windows, shape ``(b, length, n_channels)``. ``y``:
+    float32, shape ``(n,)`` or ``(n, n_horizons)``. ``weight``: float32, shape ``(n,)``.
     """
 
     gather: Callable[[Rows], FloatArray]
@@ -77,18 +71,8 @@ def make_loader(
 ) -> DataLoader[Batch]:
     """Return a loader of whole batches in the calling process.
 
-    Parameters
-    ----------
-    source : WindowSource
-        Where windows come from.
-    limit : int
-        Rows per pass at most.
-    batch_size : int
-        Rows per batch.
-    seed : int
-        Seeds the draws.
-    fresh : bool
-        A new shuffled draw for each pass, or one fixed draw in the order of the rows.
+    ``limit``: rows per pass at most. ``batch_size``: rows per batch. ``fresh``: a new shuffled draw
+    for each pass, or one fixed draw in the order of the rows.
     """
     rows = RowBatches(len(source), limit, batch_size, seed, fresh=fresh)
     return DataLoader(WindowBatches(source), sampler=rows, batch_size=None)

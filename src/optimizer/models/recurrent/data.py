@@ -36,18 +36,7 @@ def event_source(
     consistent with it. What is lost is roughness: an average of two noisy paths is smoother
     than either. Weights are scaled to average 1.
 
-    Parameters
-    ----------
-    windows : Windows
-        Windows of the training panel.
-    train : Dataset
-        Training rows with labels 0 or 1.
-    imbalance : ImbalanceStrategy
-        The strategy.
-    max_rows : int
-        Bounds the memory of the flattened copy.
-    seed : int
-        Seeds the draw and the strategy.
+    ``train``: Training rows with labels 0 or 1.
     """
     if not imbalance.resamples:
         return _view_source(windows, train, _weight(imbalance, train.y)), ""

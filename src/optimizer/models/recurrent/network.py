@@ -17,20 +17,12 @@ FLOOR = 0.05
 class NetworkShape:
     """Everything that decides the shapes of the weights.
 
-    Parameters
-    ----------
-    cell : str
-        ``"LSTM"`` or ``"GRU"``: a class of ``torch.nn``.
-    n_channels : int
-        Channels of a window; the first is the task's metric.
-    hidden_size, num_layers : int
-        Width and depth of the recurrent part.
-    dropout : float
-        In the head and between layers, in [0, 1).
-    n_outputs : int
-        1 logit, or horizons times quantiles.
-    residual : bool
-        Outputs are distances from the last value of the window, in spreads of the window.
+    - ``cell``: ``"LSTM"`` or ``"GRU"``: a class of ``torch.nn``.
+    - ``n_channels``: channels of a window; the first is the task's metric.
+    - ``dropout``: in the head and between layers, in [0, 1).
+    - ``n_outputs``: 1 logit, or horizons times quantiles.
+    - ``residual``: outputs are distances from the last value of the window, in spreads of the
+      window.
     """
 
     cell: str
@@ -49,11 +41,6 @@ class RecurrentNetwork(nn.Module):
     window's own mean and spread, as in RevIN, so that the shape of a load is learned once for
     small and large services. The head also sees the window's mean, spread, maximum and last
     value. Nothing identifies a service: the network scores services it never saw.
-
-    Parameters
-    ----------
-    shape : NetworkShape
-        Sizes and kind of the cell.
 
     References
     ----------
@@ -81,10 +68,7 @@ class RecurrentNetwork(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits or scaled quantiles, shape ``(n, n_outputs)``.
 
-        Parameters
-        ----------
-        windows : torch.Tensor
-            float32, shape ``(n, length, n_channels)``, without NaN.
+        ``windows``: float32, shape ``(n, length, n_channels)``, without NaN.
         """
         level = windows[..., 0]
         mean, spread, last = window_statistics(windows)
@@ -102,15 +86,8 @@ class RecurrentNetwork(nn.Module):
 def window_statistics(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean, spread (at least ``FLOOR``) and last value of the task's metric.
 
-    Parameters
-    ----------
-    windows : torch.Tensor
-        Shape ``(n, length, n_channels)``.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Each of shape ``(n, 1)``, in training standard deviations.
+    Each of shape ``(n, 1)``, in training standard deviations. ``windows``: shape ``(n, length,
+    n_channels)``.
     """
     level = windows[..., 0]
     mean = level.mean(dim=1, keepdim=True)

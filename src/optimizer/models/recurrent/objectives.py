@@ -15,13 +15,8 @@ from optimizer.models.imbalance.base import FocalLoss
 def event_loss(logits: Tensor, y: Tensor, weight: Tensor, focal: FocalLoss | None) -> Tensor:
     """Return the weighted mean log loss, or focal loss, of a batch.
 
-    Parameters
-    ----------
-    logits, y, weight : torch.Tensor
-        Shape ``(n,)``; labels are 0 or 1; weights average 1 over the training fold, so that the
-        step size does not depend on the strategy.
-    focal : FocalLoss or None
-        Replaces the log loss.
+    ``logits``, ``y``, ``weight``: shape ``(n,)``; labels are 0 or 1; weights average 1 over the
+    training fold, so that the step size does not depend on the strategy.
     """
     if focal is None:
         terms = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
@@ -47,19 +42,9 @@ def focal_terms(logits: Tensor, y: Tensor, focal: FocalLoss) -> Tensor:
 def pinball_loss(predicted: Tensor, y: Tensor, quantiles: Tensor) -> Tensor:
     """Return the mean pinball loss over the observed labels of a batch.
 
-    Parameters
-    ----------
-    predicted : torch.Tensor
-        Shape ``(n, n_horizons, n_quantiles)``.
-    y : torch.Tensor
-        Shape ``(n, n_horizons)``; NaN where the future was not observed.
-    quantiles : torch.Tensor
-        Levels in (0, 1), shape ``(n_quantiles,)``.
-
-    Returns
-    -------
-    torch.Tensor
-        A scalar; 0 where nothing was observed.
+    A scalar; 0 where nothing was observed. ``predicted``: shape ``(n, n_horizons, n_quantiles)``.
+    ``y``: shape ``(n, n_horizons)``; NaN where the future was not observed. ``quantiles``: levels
+    in (0, 1), shape ``(n_quantiles,)``.
     """
     seen = ~torch.isnan(y)
     short = torch.where(seen, y, 0.0).unsqueeze(-1) - predicted
@@ -91,12 +76,7 @@ class Objective(Protocol):
 class EventObjective:
     """Log loss or focal loss, scored by average precision, or by log loss.
 
-    Parameters
-    ----------
-    focal : FocalLoss or None
-        Replaces the log loss.
-    ranked : bool
-        Score by average precision; it needs positives in the validation fold.
+    ``ranked``: score by average precision; it needs positives in the validation fold.
     """
 
     focal: FocalLoss | None
@@ -120,12 +100,8 @@ class EventObjective:
 class QuantileObjective:
     """Pinball loss of standardised quantiles.
 
-    Parameters
-    ----------
-    quantiles : tuple of float
-        Levels in (0, 1).
-    mean, std : float
-        Moments of the metric in training: labels are in its unit, outputs are standardised.
+    ``quantiles``: levels in (0, 1). ``mean``, ``std``: moments of the metric in training: labels
+    are in its unit, outputs are standardised.
     """
 
     quantiles: tuple[float, ...]

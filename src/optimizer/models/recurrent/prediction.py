@@ -23,18 +23,7 @@ PREDICT_BATCH = 512
 class FittedNetwork:
     """All that prediction needs, without torch: arrays and settings only.
 
-    Parameters
-    ----------
-    channels : Channels
-        What a window holds.
-    shape : NetworkShape
-        Sizes of the network.
-    state : dict
-        Weights by name, arrays on the CPU.
-    task : EventTask or ForecastTask
-        What it was trained for.
-    threads : int
-        Threads torch uses.
+    ``task``: what it was trained for.
     """
 
     channels: Channels
@@ -47,17 +36,8 @@ class FittedNetwork:
 def predict(fitted: FittedNetwork, samples: Dataset) -> FloatArray:
     """Return the network's outputs in float32, shape ``(n, n_outputs)``.
 
-    Parameters
-    ----------
-    fitted : FittedNetwork
-        A trained network.
-    samples : Dataset
-        Rows to predict; of each the window that ends at its step is read, and nothing later.
-
-    Raises
-    ------
-    ConfigError
-        The panel has another step than in training or lacks a metric.
+    ``samples``: rows to predict; of each the window that ends at its step is read, and nothing
+    later. Raises ConfigError: the panel has another step than in training or lacks a metric.
     """
     import torch
 

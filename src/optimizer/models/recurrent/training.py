@@ -31,17 +31,11 @@ from optimizer.models.recurrent.objectives import Objective
 class FitSchedule:
     """How long and how fast to learn.
 
-    Parameters
-    ----------
-    learning_rate, weight_decay : float
-        Settings of AdamW.
-    batch_size, max_epochs, patience : int
-        Rows per step; epochs at most; epochs without a better validation score until the stop.
-    max_train_rows, max_valid_rows : int
-        Rows per epoch at most: a new uniform draw for each epoch of training (uniform, so that
-        the prior stays true), one draw for all of validation.
-    precision : str
-        A precision of Lightning's Trainer, or ``"auto"``.
+    - ``batch_size``, ``max_epochs``, ``patience``: rows per step; epochs at most; epochs without a
+      better validation score until the stop.
+    - ``max_train_rows``, ``max_valid_rows``: rows per epoch at most: a new uniform draw for each
+      epoch of training (uniform, so that the prior stays true), one draw for all of validation.
+    - ``precision``: a precision of Lightning's Trainer, or ``"auto"``.
     """
 
     learning_rate: float
@@ -57,14 +51,7 @@ class FitSchedule:
 class RecurrentTask(pl.LightningModule):  # type: ignore[misc]
     """One network with its objective; keeps the score of every epoch and the best weights.
 
-    Parameters
-    ----------
-    network : RecurrentNetwork
-        What to train.
-    objective : Objective
-        Loss and score.
-    schedule : FitSchedule
-        Step size and patience.
+    ``objective``: loss and score.
     """
 
     def __init__(
@@ -122,12 +109,8 @@ class RecurrentTask(pl.LightningModule):  # type: ignore[misc]
 class WatchCallback(pl.Callback):  # type: ignore[misc]
     """Reports the validation figure of every epoch and ends the training if the watcher does.
 
-    Parameters
-    ----------
-    watch : TrainingCallback
-        Told the average precision, or the pinball loss of forecasts.
-    epochs : int
-        Epochs at most.
+    ``watch``: told the average precision, or the pinball loss of forecasts. ``epochs``: epochs at
+    most.
     """
 
     def __init__(self, watch: TrainingCallback, epochs: int) -> None:
@@ -167,18 +150,8 @@ def train(
 ) -> RecurrentTask:
     """Train on the first fold, stop early by the second, and return the finished task.
 
-    Parameters
-    ----------
-    network : RecurrentNetwork
-        Trained in place; the best weights are in the result's ``best_state``.
-    objective : Objective
-        Loss and score.
-    folds : tuple of WindowSource
-        Training and validation windows.
-    schedule : FitSchedule
-        How long and how fast.
-    runtime : Runtime
-        Seed and progress; call inside :func:`isolated`.
+    ``network``: trained in place; the best weights are in the result's ``best_state``.
+    ``objective``: loss and score. ``runtime``: seed and progress; call inside :func:`isolated`.
     """
     task = RecurrentTask(network, objective, schedule)
     watcher = WatchCallback(runtime.watch, schedule.max_epochs)
@@ -223,14 +196,8 @@ _ALONE = Lock()  # torch's seed and threads belong to the whole process
 def isolated(seed: int, threads: int) -> Iterator[None]:
     """Seed torch, set its threads and silence Lightning; give everything back afterwards.
 
-    Trainings in other threads wait: they would draw from the same seed.
-
-    Parameters
-    ----------
-    seed : int
-        Seeds torch on every device; the state found is restored.
-    threads : int
-        Threads of torch within the block.
+    Trainings in other threads wait: they would draw from the same seed. ``seed``: seeds torch on
+    every device; the state found is restored. ``threads``: threads of torch within the block.
     """
     noisy = logging.getLogger("pytorch_lightning")
     devices = list(range(torch.cuda.device_count()))

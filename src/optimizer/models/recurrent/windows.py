@@ -41,20 +41,12 @@ class Channels:
     never seen in training is scaled like any other, and an absolute level (a ceiling of 0.8)
     keeps its meaning.
 
-    Parameters
-    ----------
-    length : int
-        Steps of a window.
-    step : pandas.Timedelta
-        Length of a step.
-    metrics : tuple of str
-        Metrics that are channels; the first is the task's own.
-    logged : tuple of str
-        Those that enter as ``log1p``.
-    mean, std : numpy.ndarray
-        float64, shape ``(n_metrics,)``: of the values after ``log1p``.
-    calendar : bool
-        Four more channels: sine and cosine of the hour of the day and of the day of the week.
+    - ``step``: length of a step.
+    - ``metrics``: metrics that are channels; the first is the task's own.
+    - ``logged``: those that enter as ``log1p``.
+    - ``mean``, ``std``: float64, shape ``(n_metrics,)``: of the values after ``log1p``.
+    - ``calendar``: four more channels: sine and cosine of the hour of the day and of the day of the
+      week.
     """
 
     length: int
@@ -82,17 +74,12 @@ class Channels:
 def fit_channels(train: Dataset, metric: str, length: int, *, calendar: bool) -> Channels:
     """Choose the channels and measure their scale on the training fold.
 
-    Parameters
-    ----------
-    train : Dataset
-        Rows of the training fold. Statistics are taken over its services and all steps up to
-        its last row, rows above the ceiling included; later steps are not read.
-    metric : str
-        The task's metric: the first channel, never ``log1p``, so that its level stays linear.
-    length : int
-        Steps of a window, at least 1.
-    calendar : bool
-        Whether the clock of the telemetry means anything.
+    - ``train``: rows of the training fold. Statistics are taken over its services and all steps up
+      to its last row, rows above the ceiling included; later steps are not read.
+    - ``metric``: the task's metric: the first channel, never ``log1p``, so that its level stays
+      linear.
+    - ``length``: steps of a window, at least 1.
+    - ``calendar``: whether the clock of the telemetry means anything.
     """
     panel = train.panel
     panel.metric(metric)
@@ -118,17 +105,9 @@ def _moments(values: FloatArray, *, log: bool) -> tuple[float, float]:
 class Windows:
     """All windows of a panel, as one view ``(n_services, n_steps, length, n_channels)``.
 
-    Parameters
-    ----------
-    panel : Panel
-        Telemetry with the step and the metrics that the channels were fitted on.
-    channels : Channels
-        What to put into each step.
-
-    Raises
-    ------
-    ConfigError
-        The panel has another step or lacks a metric.
+    ``panel``: telemetry with the step and the metrics that the channels were fitted on.
+    ``channels``: what to put into each step. Raises ConfigError: the panel has another step or
+    lacks a metric.
     """
 
     def __init__(self, panel: Panel, channels: Channels) -> None:
@@ -147,18 +126,10 @@ class Windows:
     def batch(self, service: NDArray[np.integer], step: NDArray[np.integer]) -> FloatArray:
         """Return the windows that end at each ``(service, step)``, the step itself included.
 
-        A gap holds the last value before it within the window; before the first value of the
-        window it is 0, the training mean. Nothing outside the window is read.
-
-        Parameters
-        ----------
-        service, step : numpy.ndarray
-            Positions in the panel, shape ``(n,)``.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape ``(n, length, n_channels)``, a copy without NaN.
+        A gap holds the last value before it within the window; before the first value of the window
+        it is 0, the training mean. Nothing outside the window is read. float32, shape ``(n, length,
+        n_channels)``, a copy without NaN. ``service``, ``step``: positions in the panel, shape
+        ``(n,)``.
         """
         out: FloatArray = self._view[service, step]
         values = out[..., : len(self.channels.metrics)]

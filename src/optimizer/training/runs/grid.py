@@ -26,10 +26,8 @@ Job = tuple[str, dict[str, Any], Any]
 def check_job(overrides: list[str]) -> ExperimentConfig:
     """Return the configuration of a job, its components built: before any of them starts.
 
-    Raises
-    ------
-    ConfigError
-        A choice or value is wrong, or a search was chosen, which a grid does not run.
+    Raises ConfigError: a choice or value is wrong, or a search was chosen, which a grid does not
+    run.
     """
     config = load_config(overrides)
     build_components(config)
@@ -53,16 +51,8 @@ def rank_grid(
 ) -> list[tuple[str, list[Job]]]:
     """Return a title and the jobs of each target and data, the best on validation first.
 
-    Parameters
-    ----------
-    names : sequence of str
-        What sets each job apart.
-    outcomes : sequence
-        The record of each job, or the exception that ended it.
-    config : ExperimentConfig
-        Gives the bootstrap.
-    output : pathlib.Path
-        Holds a directory of predictions per job.
+    ``names``: what sets each job apart. ``outcomes``: the record of each job, or the exception that
+    ended it. ``output``: holds a directory of predictions per job.
     """
     settings: Evaluation = build(config.evaluation, "evaluation")
     records = [

@@ -18,21 +18,9 @@ def open_training(
 ) -> RowTraining | SurfaceTraining:
     """Return the training of the configured target.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Resolved.
-    parts : Components
-        Built from it.
-    inputs : tuple of ArtifactRef
-        Validated telemetry and, of a target that labels rows, the training set.
-    reference : ExperimentConfig, optional
-        Another configuration to compare with on the same test rows.
-
-    Raises
-    ------
-    ConfigError
-        A surface was to be compared with a reference, which only a search has.
+    ``inputs``: validated telemetry and, of a target that labels rows, the training set.
+    ``reference``: Another configuration to compare with on the same test rows. Raises ConfigError:
+    a surface was to be compared with a reference, which only a search has.
     """
     if parts.target.kind != "exceedance":
         validated, features = inputs

@@ -21,14 +21,9 @@ def register_model(
 ) -> dict[str, Any]:
     """Log a model, register it as challenger, and make it champion if it has earned it.
 
-    In a grid (``registry.register=false``) it is only logged and judged, and the grid registers
-    its best.
-
-    Returns
-    -------
-    dict
-        ``name``, ``version`` (None if it was not registered), ``champion``, ``reason``, ``tags``
-        and ``model``, the fields of the logged model.
+    In a grid (``registry.register=false``) it is only logged and judged, and the grid registers its
+    best. Returns ``name``, ``version`` (None if it was not registered), ``champion``, ``reason``,
+    ``tags`` and ``model``, the fields of the logged model.
     """
     logged = log_model(run, trained)
     entry = {

@@ -47,16 +47,7 @@ class RowResult:
 class RowTraining:
     """Everything that a training on rows computes, fold by fold.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Resolved.
-    parts : Components
-        Built from it.
-    inputs : tuple of ArtifactRef
-        Validated telemetry and the training set.
-    reference : ExperimentConfig, optional
-        Another configuration to compare with on the same test rows.
+    ``reference``: Another configuration to compare with on the same test rows.
     """
 
     config: ExperimentConfig
@@ -94,12 +85,8 @@ class RowTraining:
     def judge(self, index: int, fitted: Sequence[tuple[TrainedModel, TrainingLog]]) -> RowResult:
         """Compare the model with the baselines on the test rows of a fold.
 
-        Parameters
-        ----------
-        index : int
-            Number of the fold, the oldest is 0.
-        fitted : sequence
-            What :func:`fit_rows` returned for each of :meth:`fits`.
+        ``index``: number of the fold, the oldest is 0. ``fitted``: what :func:`fit_rows` returned
+        for each of :meth:`fits`.
         """
         fold, name = self.experiment.folds[index], self.config.choices["model"]
         judged = fold, self.experiment.labels, self.parts.evaluation
@@ -196,18 +183,8 @@ def fit_rows(
 ) -> tuple[TrainedModel, TrainingLog]:
     """Fit the model or a baseline, opened by reference, and calibrate it on the validation fold.
 
-    Parameters
-    ----------
-    name : str
-        The choice of ``model``, or the name of a baseline.
-    config : ExperimentConfig
-        Resolved.
-    inputs : tuple of ArtifactRef
-        Validated telemetry and the training set.
-    index : int
-        Number of the fold, the oldest is 0.
-    scheduler : str, optional
-        Address of the Dask scheduler that a distributed fit runs on.
+    ``name``: the choice of ``model``, or the name of a baseline. ``index``: number of the fold, the
+    oldest is 0. ``scheduler``: address of the Dask scheduler that a distributed fit runs on.
     """
     experiment = open_experiment(config, *inputs)
     own = name == config.choices["model"]
@@ -240,10 +217,7 @@ def store_fit(trained: TrainedModel, log: TrainingLog, directory: Path) -> Artif
 def read_fit(ref: ArtifactRef) -> tuple[TrainedModel, TrainingLog]:
     """Return what :func:`store_fit` has written.
 
-    Raises
-    ------
-    StateError, OSError
-        A file is gone or was changed.
+    Raises StateError, OSError: a file is gone or was changed.
     """
     home = ref.directory
     trained = read_bundle(home)

@@ -91,19 +91,7 @@ class SurfaceResult:
 class SurfaceTraining:
     """Everything that a training of the surface computes, fold by fold.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Resolved; its target is of kind exceedance.
-    parts : Components
-        Built from it.
-    inputs : tuple of ArtifactRef
-        Validated telemetry.
-
-    Raises
-    ------
-    InsufficientHistoryError
-        The history is too short for the fit or the split.
+    Raises InsufficientHistoryError: the history is too short for the fit or the split.
     """
 
     config: ExperimentConfig

@@ -18,20 +18,13 @@ GRAMMAR = "interval(a, b), int(interval(a, b)), range(a, b, step), choice(x, y),
 class Domain:
     """The values of one key.
 
-    Parameters
-    ----------
-    key : str
-        Key of the override, for example ``model.learning_rate``.
-    case : str
-        The choice under which alone the key exists, for example ``lightgbm``; empty for always.
-    choices : tuple of str
-        Values as they stand on the command line; empty for a range.
-    low, high : float or int
-        Ends of a range, both included; integers make an integer range.
-    step : float or int, optional
-        Distance of the values of a range; None for all numbers (or all integers).
-    log : bool
-        Numbers are drawn evenly on a logarithmic scale.
+    - ``key``: key of the override, for example ``model.learning_rate``.
+    - ``case``: the choice under which alone the key exists, for example ``lightgbm``; empty for
+      always.
+    - ``choices``: values as they stand on the command line; empty for a range.
+    - ``low``, ``high``: ends of a range, both included; integers make an integer range.
+    - ``step``: distance of the values of a range; None for all numbers (or all integers).
+    - ``log``: numbers are drawn evenly on a logarithmic scale.
     """
 
     key: str
@@ -93,10 +86,7 @@ def interval_domain(
 ) -> Domain:
     """Return the domain of ``interval(a, b)``, both ends included.
 
-    Raises
-    ------
-    ConfigError
-        The interval is upside down or empty, or logarithmic and reaches 0.
+    Raises ConfigError: the interval is upside down or empty, or logarithmic and reaches 0.
     """
     low, high = ends
     if math.inf in (-low, high):
@@ -116,10 +106,7 @@ def range_domain(
 ) -> Domain:
     """Return the domain of ``range(a, b, step)``, b excluded as everywhere in Hydra.
 
-    Raises
-    ------
-    ConfigError
-        The range holds no value, or is logarithmic and not over all integers.
+    Raises ConfigError: the range holds no value, or is logarithmic and not over all integers.
     """
     start, stop, step = ends
     count = math.ceil(round((stop - start) / step, 9)) if step > 0 else 0

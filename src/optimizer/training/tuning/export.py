@@ -17,14 +17,8 @@ from optimizer.training.tuning.grammar import parse_value
 def write_experiment(name: str, overrides: Sequence[str], comment: str) -> Path:
     """Write overrides to ``conf/experiment/<name>.yaml`` and return its path.
 
-    Parameters
-    ----------
-    name : str
-        Name of the experiment; an older file of that name is replaced.
-    overrides : sequence of str
-        Choices and values, as on the command line.
-    comment : str
-        Where they come from.
+    ``name``: name of the experiment; an older file of that name is replaced. ``overrides``: choices
+    and values, as on the command line.
     """
     path = CONF_DIR / "experiment" / f"{name}.yaml"
     path.parent.mkdir(exist_ok=True)
@@ -53,10 +47,7 @@ def render_experiment(overrides: Sequence[str], comment: str) -> str:
 def require_writable(overrides: Sequence[str]) -> Sequence[str]:
     """Return the overrides, if a yaml can hold them and can be written.
 
-    Raises
-    ------
-    ConfigError
-        One deletes a key, or the directory of experiments takes no file.
+    Raises ConfigError: one deletes a key, or the directory of experiments takes no file.
     """
     _refuse_deletions(overrides)
     home = CONF_DIR / "experiment"

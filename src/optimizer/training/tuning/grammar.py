@@ -13,20 +13,9 @@ from optimizer.training.tuning.domains import Domain, bad_domain, interval_domai
 def parse_sweep(key: str, text: str, home: str = "") -> Domain:
     """Return the values that a text of Hydra's sweep grammar stands for.
 
-    Parameters
-    ----------
-    key : str
-        Key of the override.
-    text : str
-        ``interval(a, b)``, ``int(interval(a, b))``, ``range(a, b, step)`` (b excluded),
-        ``choice(x, y)`` or ``tag(log, ...)`` of the numeric ones.
-    home : str
-        Where the text stands, for messages.
-
-    Raises
-    ------
-    ConfigError
-        No such text, or a range without a value.
+    ``text``: ``interval(a, b)``, ``int(interval(a, b))``, ``range(a, b, step)`` (b excluded),
+    ``choice(x, y)`` or ``tag(log, ...)`` of the numeric ones. Raises ConfigError: no such text, or
+    a range without a value.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

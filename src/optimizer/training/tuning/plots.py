@@ -33,14 +33,8 @@ _one_at_a_time = threading.Lock()  # Optuna draws with pyplot, whose state all t
 class Picture:
     """What Optuna is asked to draw.
 
-    Parameters
-    ----------
-    stem, heading : str
-        Name of the file without its suffix, and what the picture shows.
-    function : str
-        Function of ``optuna.visualization.matplotlib``.
-    study, options : optuna.Study, dict
-        Its arguments.
+    ``stem``, ``heading``: name of the file without its suffix, and what the picture shows.
+    ``function``: function of ``optuna.visualization.matplotlib``.
     """
 
     stem: str
@@ -66,14 +60,8 @@ class Picture:
 def draw_study(study: Any, names: Sequence[str], directory: Path) -> list[Path]:
     """Draw a study and return the files written: none as long as no trial is complete.
 
-    Parameters
-    ----------
-    study : optuna.Study
-        A study of one objective or several; it is only read.
-    names : sequence of str
-        What its objectives are called, in order.
-    directory : pathlib.Path
-        Where the files go; made if it is absent.
+    ``study``: a study of one objective or several; it is only read. ``names``: what its objectives
+    are called, in order. ``directory``: where the files go; made if it is absent.
     """
     import optuna
 

@@ -15,16 +15,8 @@ from optimizer.training.tuning.study import ENQUEUED
 class Reporter:
     """Reports at evenly spaced shares of the work and stops a trial that the pruner gives up.
 
-    What was enqueued is never pruned: all else is to be compared with it.
-
-    Parameters
-    ----------
-    trial : optuna.Trial
-        The trial that is reported on.
-    search : Search
-        How often to report.
-    prunes : bool
-        Whether the figures can be compared with those of the other trials.
+    What was enqueued is never pruned: all else is to be compared with it. ``prunes``: whether the
+    figures can be compared with those of the other trials.
     """
 
     def __init__(self, trial: Any, search: Search, *, prunes: bool) -> None:
@@ -37,12 +29,8 @@ class Reporter:
     def check_time(self) -> None:
         """Raise if the trial has taken longer than it may.
 
-        An alarm does so too, but Python drops what it raises within a finaliser.
-
-        Raises
-        ------
-        TimeoutError
-            The time is up.
+        An alarm does so too, but Python drops what it raises within a finaliser. Raises
+        TimeoutError: the time is up.
         """
         if self.limit is not None and time.monotonic() - self.began > self.limit:
             raise TimeoutError
@@ -50,10 +38,7 @@ class Reporter:
     def tell(self, share: float, value: float) -> None:
         """Report a value unless one of the same step was reported.
 
-        Raises
-        ------
-        TrainingStopped
-            The pruner gives the trial up.
+        Raises TrainingStopped: the pruner gives the trial up.
         """
         self.check_time()
         step = math.floor(share * self.steps + 1e-9)

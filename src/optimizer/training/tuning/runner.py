@@ -33,25 +33,8 @@ from optimizer.training.tuning.summary import count_states, format_params
 class StudyRunner:
     """A study under way.
 
-    Parameters
-    ----------
-    study : optuna.Study
-        Open.
-    search : Search
-        Its settings.
-    space : Space
-        What it chooses from.
-    fixed : list of str
-        Overrides that all trials share.
-    config : ExperimentConfig
-        Composed of these.
-    run : TrackedRun
-        Parent of the trials' runs.
-    launch : callable
-        Runs jobs, given as lists of overrides and the number of the first, and returns what each
-        returned or raised.
-    tell : callable
-        Says one line to the user.
+    ``fixed``: overrides that all trials share. ``launch``: runs jobs, given as lists of overrides
+    and the number of the first, and returns what each returned or raised.
     """
 
     study: Any

@@ -19,12 +19,8 @@ Params = dict[str, Any]
 class Space:
     """What a search chooses from.
 
-    Parameters
-    ----------
-    domains : tuple of Domain
-        Those without a case come first.
-    switch : str
-        Key whose choice decides which cases exist; empty without cases.
+    ``domains``: those without a case come first. ``switch``: key whose choice decides which cases
+    exist; empty without cases.
     """
 
     domains: tuple[Domain, ...]
@@ -55,10 +51,7 @@ class Space:
     def read(self, values: Mapping[str, Any]) -> Params:
         """Return the values of a configuration, flat by key, as a trial.
 
-        Raises
-        ------
-        LookupError
-            A value is missing or none of the choices; the message says which.
+        Raises LookupError: a value is missing or none of the choices; the message says which.
         """
         found: Params = {}
         for domain in self.domains:
@@ -91,19 +84,9 @@ def build_space(
 ) -> Space:
     """Return the space of a search.
 
-    Parameters
-    ----------
-    search : Search
-        Its params and cases.
-    given : iterable of str
-        Sweeps of the command line: they add to the params or replace them.
-    settled : mapping, optional
-        Keys that the command line gives one value: they are not searched.
-
-    Raises
-    ------
-    ConfigError
-        A text is no sweep, a range is upside down, or there is nothing to search.
+    ``given``: sweeps of the command line: they add to the params or replace them. ``settled``: keys
+    that the command line gives one value: they are not searched. Raises ConfigError: a text is no
+    sweep, a range is upside down, or there is nothing to search.
     """
     fixed, switch = settled or {}, next(iter(search.cases), "")
     typed = dict(one.lstrip("+").split("=", 1) for one in given)

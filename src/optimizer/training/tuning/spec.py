@@ -23,10 +23,7 @@ ASIDE = ("model.device", "model.distributed")
 def require_search(config: ExperimentConfig) -> Search:
     """Return the search of a configuration.
 
-    Raises
-    ------
-    ConfigError
-        It has none, or the search's own settings are wrong.
+    Raises ConfigError: it has none, or the search's own settings are wrong.
     """
     if not config.search:
         raise ConfigError(
@@ -42,10 +39,7 @@ def require_search(config: ExperimentConfig) -> Search:
 def require_keys(config: ExperimentConfig, search: Search) -> None:
     """Raise if a search was made for another choice than the one that is made.
 
-    Raises
-    ------
-    ConfigError
-        Which key the choice does not have.
+    Raises ConfigError: which key the choice does not have.
     """
     name, known = config.choices["search"], config.flatten()
     for key in search.params:
@@ -66,10 +60,7 @@ def require_keys(config: ExperimentConfig, search: Search) -> None:
 def check_space(space: Space, fixed: list[str]) -> None:
     """Compose and build every choice and both ends of every range, before the first trial.
 
-    Raises
-    ------
-    ConfigError
-        A key does not exist, or refuses a value.
+    Raises ConfigError: a key does not exist, or refuses a value.
     """
     for overrides in space.samples():
         build_components(load_config([*fixed, *overrides]))
@@ -85,18 +76,7 @@ def specify_study(
 ) -> StudySpec:
     """Return what a study is about.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Composed of what all trials share.
-    data : str
-        Name of the data.
-    inputs : tuple of ArtifactRef
-        Validated telemetry and the training set of all trials.
-    search, space : Search, Space
-        What is searched.
-    settled : dict
-        Values given on the command line, by key.
+    ``config``: composed of what all trials share.
     """
     experiment = open_experiment(config, *inputs, search.folds)
     sign = primary_metric(experiment.fit_config.task)[1]

@@ -18,15 +18,8 @@ JOURNAL = "journal:"
 def open_storage(url: str) -> Any:
     """Return Optuna's storage behind a URL.
 
-    Parameters
-    ----------
-    url : str
-        ``sqlite:///studies.db``, ``postgresql+psycopg://user@host/db`` or ``journal:studies.log``.
-
-    Raises
-    ------
-    StoreError
-        It cannot be opened or written to.
+    ``url``: ``sqlite:///studies.db``, ``postgresql+psycopg://user@host/db`` or
+    ``journal:studies.log``. Raises StoreError: it cannot be opened or written to.
     """
     import optuna
 

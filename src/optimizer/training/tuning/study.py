@@ -31,14 +31,8 @@ DRAWS = 100
 class StudySpec:
     """What a study is about; the same in every run that continues it.
 
-    Parameters
-    ----------
-    name : str
-        Its name in the storage.
-    directions : tuple of str
-        ``maximize`` or ``minimize`` per objective.
-    settings : dict
-        Everything that is not searched and decides the figures, flat.
+    ``name``: its name in the storage. ``directions``: ``maximize`` or ``minimize`` per objective.
+    ``settings``: everything that is not searched and decides the figures, flat.
     """
 
     name: str
@@ -49,15 +43,9 @@ class StudySpec:
 def open_study(search: Search, spec: StudySpec, space: Space, seed: int) -> Any:
     """Return the study of a search, begun or continued.
 
-    A continued study draws with another seed: the first one would repeat its draws.
-
-    Raises
-    ------
-    ConfigError
-        The study that exists has other distributions or settings, or sampler or pruner refuse
-        their arguments.
-    StoreError
-        The storage cannot be opened.
+    A continued study draws with another seed: the first one would repeat its draws. Raises
+    ConfigError: the study that exists has other distributions or settings, or sampler or pruner
+    refuse their arguments; StoreError: the storage cannot be opened.
     """
     import optuna
 
@@ -187,10 +175,7 @@ def count_elsewhere(study: Any) -> int:
 def draw(study: Any, space: Space) -> tuple[Any, Params] | None:
     """Return a new trial with parameters that no counted or running trial has.
 
-    Returns
-    -------
-    tuple or None
-        The trial and its parameters; None if the sampler has nothing new to offer.
+    The trial and its parameters; None if the sampler has nothing new to offer.
     """
     from optuna.trial import TrialState
 

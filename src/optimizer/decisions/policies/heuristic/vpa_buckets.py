@@ -18,14 +18,8 @@ GIB = 2.0**30
 class Buckets:
     """Buckets that grow by a constant ratio.
 
-    Parameters
-    ----------
-    first : float
-        Size of the first bucket, in the resource's unit.
-    largest : float
-        The last bucket starts here or above.
-    growth : float
-        Size of a bucket over that of the one before, above 1.
+    ``first``: size of the first bucket, in the resource's unit. ``largest``: the last bucket starts
+    here or above. ``growth``: size of a bucket over that of the one before, above 1.
     """
 
     first: float
@@ -48,14 +42,8 @@ BUCKETS = {CPU: Buckets(0.01, 1000.0), MEMORY: Buckets(1e7 / GIB, 1e12 / GIB)}
 def bucket_ends(values: FloatArray, resource: str) -> FloatArray:
     """Return the end of the bucket that each value falls in, and of the last its start.
 
-    A percentile of these is a percentile of the histogram.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Any shape, in the resource's unit; NaN stays NaN.
-    resource : str
-        ``"cpu"`` or ``"memory"``.
+    A percentile of these is a percentile of the histogram. ``values``: any shape, in the resource's
+    unit; NaN stays NaN. ``resource``: ``"cpu"`` or ``"memory"``.
     """
     starts = BUCKETS[resource].starts
     bucket = np.searchsorted(starts, values, side="right")  # of the next bucket

@@ -21,21 +21,12 @@ def peak_quantiles(
 ) -> FloatArray:
     """Return percentiles of the decayed histogram of daily peaks.
 
-    Parameters
-    ----------
-    usage : Usage
-        Memory.
-    cutoffs : numpy.ndarray
-        Index of the first step that is not known yet, shape ``(n_cutoffs,)``.
-    half_life : float
-        Steps after which a weight has halved. A peak is as old as its day, today's is new.
-    levels : sequence of float
-        In (0, 1].
+    float32, shape ``(n_levels, n_cutoffs, n_services)``; NaN where nothing was observed.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_levels, n_cutoffs, n_services)``; NaN where nothing was observed.
+    - ``cutoffs``: index of the first step that is not known yet, shape ``(n_cutoffs,)``.
+    - ``half_life``: steps after which a weight has halved. A peak is as old as its day, today's is
+      new.
+    - ``levels``: in (0, 1].
     """
     day = count_steps(DAY, usage.step)
     first = (~np.isnan(usage.values)).argmax(axis=1)

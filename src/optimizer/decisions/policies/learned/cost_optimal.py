@@ -95,22 +95,12 @@ def choose_levels(
 ) -> FloatArray:
     """Return the level of least cost for each λ.
 
-    Parameters
-    ----------
-    levels : numpy.ndarray
-        Candidates, ascending along the last axis up to the cap, shape ``(…, n_levels)``.
-    exceedance : numpy.ndarray
-        P(usage > level), same shape, non-increasing along the last axis.
-    lambdas : sequence of float
-        Weights of the risk.
-    w : float
-        Share of the risk that counts violated steps.
+    float32, shape ``(n_lambdas, …)``, never falling in λ; the lowest of equally good levels, NaN
+    where the exceedance is unknown.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``(n_lambdas, …)``, never falling in λ; the lowest of equally good levels,
-        NaN where the exceedance is unknown.
+    - ``levels``: candidates, ascending along the last axis up to the cap, shape ``(…, n_levels)``.
+    - ``exceedance``: P(usage > level), same shape, non-increasing along the last axis.
+    - ``w``: share of the risk that counts violated steps.
     """
     cap = levels[..., -1:]
     shortfall = expected_shortfall(levels, exceedance) / cap
