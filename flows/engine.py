@@ -128,10 +128,7 @@ def _local_cluster(workers: int) -> Iterator[str]:
 
 
 def _connect(address: str) -> Any:
-    """Return a client of a scheduler.
-
-    Raises ConfigError: it does not answer, or has no worker.
-    """
+    """Return a client of a scheduler. Raises ConfigError: it does not answer, or has no worker."""
     from distributed import Client
 
     try:

@@ -27,13 +27,7 @@ from optimizer.delivery.console.tuning import show_grid, show_study
 from optimizer.models.base import available_cores
 from optimizer.training.experiment import build_components
 from optimizer.training.leaderboard import distinguishing_overrides
-from optimizer.training.runs.grid import (
-    check_job,
-    distinct_inputs,
-    enter_best,
-    log_best,
-    rank_grid,
-)
+from optimizer.training.runs.grid import check_job, distinct_inputs, enter_best, log_best, rank_grid
 from optimizer.training.tracking.mlflow_run import TrackedRun, continue_run, track_run
 from optimizer.training.tuning.export import require_writable, write_experiment
 from optimizer.training.tuning.grammar import is_sweep
@@ -45,12 +39,7 @@ from optimizer.training.tuning.runner import (
     tested_record,
 )
 from optimizer.training.tuning.space import build_space
-from optimizer.training.tuning.spec import (
-    check_space,
-    require_keys,
-    require_search,
-    specify_study,
-)
+from optimizer.training.tuning.spec import check_space, require_keys, require_search, specify_study
 from optimizer.training.tuning.storage import open_storage
 from optimizer.training.tuning.study import (
     ENQUEUED,

@@ -66,11 +66,7 @@ def train_flow(
     with open_engine(config.runner) as engine, track_config(config, name) as run:
         inputs, cached = prepare_inputs(config, parts, engine)
         training = open_training(config, parts, inputs, other)
-        tags = {
-            "data_sha256": inputs[0].sha256,
-            "code_digest": code_digest(),
-            **training.tags,
-        }
+        tags = {"data_sha256": inputs[0].sha256, "code_digest": code_digest(), **training.tags}
         run.set_tags(tags)
         folds = [train_fold(training, index, engine) for index in range(training.n_folds)]
         results = [result for result, _ in folds]

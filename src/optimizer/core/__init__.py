@@ -5,11 +5,4 @@ from optimizer.core.config_schema import ExperimentConfig
 from optimizer.core.errors import OptimizerError
 from optimizer.core.panel import Panel, build_panel
 
-__all__ = [
-    "ExperimentConfig",
-    "OptimizerError",
-    "Panel",
-    "build",
-    "build_panel",
-    "load_config",
-]
+__all__ = ["ExperimentConfig", "OptimizerError", "Panel", "build", "build_panel", "load_config"]

@@ -43,9 +43,8 @@ _ALONE = Lock()  # Hydra keeps what it composes from in one place for all thread
 def load_config(overrides: Sequence[str] | None = None) -> ExperimentConfig:
     """Compose, resolve and check a configuration.
 
-    The configuration is resolved; an unknown key anywhere has raised. ``overrides``: Hydra overrides such as
-    ``["model=lstm", "target.horizon=6h"]``. Raises ConfigError: an unknown choice or key, a missing
-    value, or a value of the wrong type.
+    ``overrides``: Hydra overrides such as ``["model=lstm", "target.horizon=6h"]``.
+    Raises ConfigError: an unknown choice or key, a missing value, or a value of the wrong type.
     """
     given = list(overrides or [])
     refuse_renamed(given)
@@ -154,8 +153,7 @@ def load_presets(group: str, names: Sequence[str], overrides: Sequence[str] = ()
 def compose_plain(*overrides: str) -> dict[str, Any]:
     """Return a composition as plain values, unchecked: ``???`` stands for what is missing.
 
-    The newest ones are kept, since composing takes a fifth of a second; callers do not change
-    them.
+    The newest ones are kept, since composing takes a fifth of a second; callers do not change them.
     """
     from omegaconf import OmegaConf
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import inf
+from typing import TypeVar
 
 from optimizer.core.errors import ConfigError
+
+Number = TypeVar("Number", bound=float)
 
 
 def require_between(
     key: str,
-    value: float,
+    value: Number,
     low: float,
     high: float = inf,
     *,
     fix: float,
     open_low: bool = False,
     open_high: bool = False,
-) -> None:
-    """Raise unless the value lies in the range.
+) -> Number:
+    """Return the value, if it lies in the range.
 
     ``key``: configuration key, for example ``"model.learning_rate"``. Raises ConfigError: the value
     is not a number in the range.
@@ -35,10 +38,11 @@ def require_between(
             allowed=at_least if high == inf else f"a number in {ends}",
             fix=f"set {key}={fix:g}",
         )
+    return value
 
 
-def require_count(key: str, value: int, low: int, *, fix: int) -> None:
-    """Raise a ConfigError unless the value is a whole number of at least ``low``."""
+def require_count(key: str, value: int, low: int, *, fix: int) -> int:
+    """Return the value; a ConfigError unless it is a whole number of at least ``low``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ConfigError(
             key,
@@ -46,10 +50,11 @@ def require_count(key: str, value: int, low: int, *, fix: int) -> None:
             allowed=f"a whole number of at least {low}",
             fix=f"set {key}={fix}",
         )
+    return value
 
 
-def require_choice(key: str, value: str, choices: Collection[str]) -> None:
-    """Raise a ConfigError unless the value is one of the choices."""
+def require_choice(key: str, value: str, choices: Collection[str]) -> str:
+    """Return the value; a ConfigError unless it is one of the choices."""
     if value not in choices:
         raise ConfigError(
             key,
@@ -57,3 +62,4 @@ def require_choice(key: str, value: str, choices: Collection[str]) -> None:
             allowed=", ".join(choices),
             fix=f"set {key}={next(iter(choices))}",
         )
+    return value

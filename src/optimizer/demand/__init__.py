@@ -5,11 +5,4 @@ from optimizer.demand.cutoffs import aligned_cutoffs
 from optimizer.demand.from_panel import usage_of
 from optimizer.demand.usage import CPU, MEMORY, Usage
 
-__all__ = [
-    "CPU",
-    "MEMORY",
-    "RequestBounds",
-    "Usage",
-    "aligned_cutoffs",
-    "usage_of",
-]
+__all__ = ["CPU", "MEMORY", "RequestBounds", "Usage", "aligned_cutoffs", "usage_of"]

@@ -49,12 +49,7 @@ class RequestBounds:
         return self.floor, np.maximum(self.caps(usage, cutoffs), np.float32(self.floor))
 
     def hold(
-        self,
-        requests: FloatArray,
-        usage: Usage,
-        cutoffs: NDArray[np.int64],
-        *,
-        capped: bool = True,
+        self, requests: FloatArray, usage: Usage, cutoffs: NDArray[np.int64], *, capped: bool = True
     ) -> FloatArray:
         """Return requests within the bounds, never NaN.
 

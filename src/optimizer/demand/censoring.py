@@ -79,10 +79,9 @@ def censor(usage: Usage, limits: ArrayLike, near: float = NEAR) -> BoolArray:
 def uncensor(usage: Usage, limits: ArrayLike, settings: Censoring | None = None) -> Usage:
     """Return usage whose censored steps are spread over the tail above their limits.
 
-    Each censored step goes to a quantile of what the service does above that level; the
-    quantiles of a service's censored steps fill (0, 1) evenly, in order of time, so that the
-    treated usage has the tail of demand and not a lump at its mean. Of two estimates the lower
-    counts:
+    Each censored step goes to a quantile of what the service does above that level; the quantiles
+    of a service's censored steps fill (0, 1) evenly, in order of time, so that the treated usage
+    has the tail of demand and not a lump at its mean. Of two estimates the lower counts:
 
     - the tail that continues what was seen below the limit. CPU: an exponential one, whose
       mean excess is the maximum-likelihood estimate from censored data, in shares of the limit:

@@ -2,6 +2,4 @@
 
 from optimizer.evaluation.settings import Evaluation
 
-__all__ = [
-    "Evaluation",
-]
+__all__ = ["Evaluation"]

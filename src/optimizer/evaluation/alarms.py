@@ -120,11 +120,7 @@ def lead_steps(lead: pd.Timedelta, step: pd.Timedelta) -> int:
 
 
 def alarm_fold(
-    samples: Dataset,
-    task: EventTask,
-    events: BoolArray,
-    lead_steps: int,
-    renewal_steps: int = 0,
+    samples: Dataset, task: EventTask, events: BoolArray, lead_steps: int, renewal_steps: int = 0
 ) -> AlarmFold:
     """Return the fold's rows and events, sorted and matched.
 

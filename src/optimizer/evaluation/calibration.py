@@ -1,15 +1,14 @@
 """Calibration of event scores into probabilities, on the validation fold.
 
-Class weights, resampling and focal loss leave the ranking but wreck the probabilities; a
-monotone map learned on held-out rows restores them. Plain isotonic regression is a staircase:
-all rows of a step get one probability and their ranking is lost, which changes average precision.
-The map here is a staircase whose treads are tilted a little: each step rises, around the event
-rate of its block, by a tenth of the distance to its neighbours. The probabilities are those of
-isotonic regression within that tenth, and they rank exactly as the scores do, so that one column
-serves ranking and probability. (Joining the block centres by straight lines, the centred isotonic
-regression of Oron and Flournoy 2017, is smoother but lost 0.003 and 0.015 of Brier skill in two
-trials on real traces: where isotonic regression pools rows that a model ranks wrongly, it brings
-the wrong order back.)
+Class weights, resampling and focal loss leave the ranking but wreck the probabilities; a monotone
+map learned on held-out rows restores them. Plain isotonic regression is a staircase: all rows of a
+step get one probability and their ranking is lost, which changes average precision. The map here is
+a staircase whose treads are tilted a little: each step rises, around the event rate of its block,
+by a tenth of the distance to its neighbours. The probabilities are those of isotonic regression
+within that tenth, and they rank exactly as the scores do, so that one column serves ranking and
+probability. (Joining the block centres by straight lines, the centred isotonic regression of Oron
+and Flournoy 2017, is smoother but lost 0.003 and 0.015 of Brier skill in two trials on real traces:
+where isotonic regression pools rows that a model ranks wrongly, it brings the wrong order back.)
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ logger = logging.getLogger(__name__)
 FloatVector = NDArray[np.float64]
 SCORE_CLIP = 1e-9
 """Scores are kept this far from 0 and 1 before their logit is taken."""
-MIN_SLOPE = 1e-3
-"""Least slope of Platt's line: a validation fold may flatten a ranking, never reverse it."""
 TILT = 0.1
 """How far a block's ends lean towards its neighbours, as a share of the distance in logits."""
 OUTER_REACH = 0.1

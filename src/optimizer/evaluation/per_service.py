@@ -6,12 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.core.durations import format_duration
-from optimizer.core.panel import FloatArray
 from optimizer.core.schema import SERVICE
-from optimizer.evaluation.metrics.forecasts import pinball_rows
 from optimizer.targets.dataset import Dataset
-from optimizer.targets.task import ForecastTask
 
 FloatVector = NDArray[np.float64]
 
@@ -84,31 +80,6 @@ def median_lift(frame: pd.DataFrame, min_positives: int) -> tuple[float, int]:
     """Return the median lift over services with enough positives, and how many these are."""
     lift = frame.loc[frame["n_positives"] >= min_positives, "lift"].dropna()
     return (float(lift.median()) if len(lift) else float("nan")), len(lift)
-
-
-def forecasts_by_service(
-    samples: Dataset, quantiles: FloatArray, task: ForecastTask
-) -> pd.DataFrame:
-    """Return one row per service that has evaluated rows.
-
-    ``service_id``, ``n_rows`` and, per horizon, ``mae_1h``, ``bias_1h`` and ``pinball_1h``.
-    ``quantiles``: shape ``(n, n_horizons, n_quantiles)``.
-    """
-    service, n = samples.service, samples.panel.n_services
-    rows = np.bincount(service, minlength=n)
-    columns: dict[str, NDArray[np.generic]] = {
-        SERVICE: np.asarray(samples.panel.services),
-        "n_rows": rows,
-    }
-    middle = task.quantiles.index(0.5)
-    for index, horizon in enumerate(task.horizons):
-        name, y = format_duration(horizon), samples.y[:, index].astype(np.float64)
-        error = quantiles[:, index, middle] - y
-        loss = pinball_rows(y, quantiles[:, index], task.quantiles)
-        columns[f"mae_{name}"] = _service_means(service, np.abs(error), n)
-        columns[f"bias_{name}"] = _service_means(service, error, n)
-        columns[f"pinball_{name}"] = _service_means(service, loss, n)
-    return pd.DataFrame(columns)[rows > 0].reset_index(drop=True)
 
 
 def _service_means(

@@ -4,8 +4,4 @@ from optimizer.features.base import FeatureGroup
 from optimizer.features.engine import compute_features
 from optimizer.features.table import FeatureTable
 
-__all__ = [
-    "FeatureGroup",
-    "FeatureTable",
-    "compute_features",
-]
+__all__ = ["FeatureGroup", "FeatureTable", "compute_features"]

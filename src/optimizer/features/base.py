@@ -31,10 +31,7 @@ EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Layout:
-    """What a group must know to name its features: no data.
-
-    ``step``: length of one step.
-    """
+    """What a group must know to name its features: no data. ``step``: length of one step."""
 
     metrics: tuple[str, ...]
     step: pd.Timedelta

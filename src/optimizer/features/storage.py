@@ -43,8 +43,5 @@ def load_features(ref: ArtifactRef) -> FeatureTable:
     rows = np.load(ref.directory / "rows.npz")
     specs = json.loads((ref.directory / "specs.json").read_text())
     return FeatureTable(
-        values,
-        tuple(FeatureSpec.from_dict(spec) for spec in specs),
-        rows["service"],
-        rows["step"],
+        values, tuple(FeatureSpec.from_dict(spec) for spec in specs), rows["service"], rows["step"]
     )

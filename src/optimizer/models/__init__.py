@@ -2,9 +2,4 @@
 
 from optimizer.models.base import EventClassifier, ExceedanceModel, Forecaster, Runtime
 
-__all__ = [
-    "EventClassifier",
-    "ExceedanceModel",
-    "Forecaster",
-    "Runtime",
-]
+__all__ = ["EventClassifier", "ExceedanceModel", "Forecaster", "Runtime"]

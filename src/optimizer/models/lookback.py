@@ -94,10 +94,7 @@ def trailing_quantiles(
 
 
 def same_hour_quantiles(
-    values: FloatArray,
-    at: tuple[IntArray, IntArray],
-    back: IntArray,
-    levels: Sequence[float],
+    values: FloatArray, at: tuple[IntArray, IntArray], back: IntArray, levels: Sequence[float]
 ) -> FloatArray:
     """Return quantiles of the values at the target's time of day on past days.
 

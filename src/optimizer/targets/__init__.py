@@ -3,9 +3,4 @@
 from optimizer.targets.base import Labels, RowTarget, Target
 from optimizer.targets.splits import RollingOrigin
 
-__all__ = [
-    "Labels",
-    "RollingOrigin",
-    "RowTarget",
-    "Target",
-]
+__all__ = ["Labels", "RollingOrigin", "RowTarget", "Target"]

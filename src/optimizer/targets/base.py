@@ -65,8 +65,5 @@ class RowTarget(Target, Protocol):
         ...
 
     def label(self, panel: Panel) -> Labels:
-        """Return the labels of every row.
-
-        Raises ConfigError: the telemetry lacks the metric.
-        """
+        """Return the labels of every row. Raises ConfigError: the telemetry lacks the metric."""
         ...

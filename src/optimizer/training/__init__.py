@@ -3,7 +3,4 @@
 from optimizer.training.experiment import build_components
 from optimizer.training.predictor import TrainedModel
 
-__all__ = [
-    "TrainedModel",
-    "build_components",
-]
+__all__ = ["TrainedModel", "build_components"]

@@ -40,10 +40,7 @@ class FoldDataset:
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What to fit and how.
-
-    ``imbalance``: sees the training rows only.
-    """
+    """What to fit and how. ``imbalance``: sees the training rows only."""
 
     task: Task
     imbalance: ImbalanceStrategy

@@ -167,13 +167,13 @@ def test_failed_write_leaves_the_old_file_whole(
 ) -> None:
     path, *_ = PATCHES.write(FRAME, tmp_path)
     before = path.read_bytes()
-    real = Path.write_text
+    real = Path.write_bytes
 
-    def broken(self: Path, data: str, **options: Any) -> int:
-        real(self, data[:10], **options)
+    def broken(self: Path, data: bytes) -> int:
+        real(self, data[:10])
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", broken)
+    monkeypatch.setattr(Path, "write_bytes", broken)
     with pytest.raises(OSError, match="disk full"):
         PATCHES.write(FRAME.assign(target=9.0), tmp_path)
     assert path.read_bytes() == before

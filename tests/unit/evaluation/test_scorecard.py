@@ -11,7 +11,7 @@ from optimizer.core.panel import BoolArray, FloatArray, Panel
 from optimizer.core.schema import CPU
 from optimizer.evaluation import scorecard as reports
 from optimizer.evaluation.paired import compare_events, compare_forecasts
-from optimizer.evaluation.per_service import events_by_service, forecasts_by_service, median_lift
+from optimizer.evaluation.per_service import events_by_service, median_lift
 from optimizer.evaluation.settings import Evaluation
 from optimizer.targets.dataset import Dataset
 from optimizer.targets.task import ForecastTask
@@ -237,16 +237,3 @@ def test_compare_forecasts_of_a_better_model_is_a_sure_fall() -> None:
     change = compare_forecasts(test, near, far, task, SETTINGS)
     assert change["pinball_change_1h"] < change["pinball_change_1h_upper"] < 0
     assert set(compare_forecasts(test, near, near, task, SETTINGS).values()) == {0.0}
-
-
-def test_forecasts_by_service_equals_metrics_on_its_own_rows() -> None:
-    panel = tiny_panel()
-    task = forecast_task(panel)
-    test = tiny_folds(task, panel).test
-    q = forecasts(test, task, 0.3)
-    line = forecasts_by_service(test, q, task).set_index("service_id").loc["svc-004"]
-    own = test.service == 4
-    error = (q[own, 1, 1] - test.y[own, 1]).astype(float)
-    assert line["n_rows"] == own.sum()
-    assert line["mae_24h"] == pytest.approx(np.nanmean(np.abs(error)), rel=1e-5)
-    assert line["bias_24h"] == pytest.approx(np.nanmean(error), rel=1e-4)

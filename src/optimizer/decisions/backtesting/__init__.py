@@ -2,6 +2,4 @@
 
 from optimizer.decisions.backtesting.replay import Replay
 
-__all__ = [
-    "Replay",
-]
+__all__ = ["Replay"]

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.core.plotting import (
-    BLACK,
-    DASHES,
-    GREY,
-    SERIES,
-    legend_outside,
-    new_figure,
-)
+from optimizer.core.plotting import BLACK, DASHES, GREY, SERIES, legend_outside, new_figure
 from optimizer.decisions.backtesting.metrics import replay_metrics
 from optimizer.decisions.backtesting.tables import ORACLE, STATIC, PolicyReplay
 from optimizer.demand.usage import CPU, MEMORY, Usage

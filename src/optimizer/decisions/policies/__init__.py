@@ -2,6 +2,4 @@
 
 from optimizer.decisions.policies.protocol import Policy
 
-__all__ = [
-    "Policy",
-]
+__all__ = ["Policy"]

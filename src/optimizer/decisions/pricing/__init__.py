@@ -2,6 +2,4 @@
 
 from optimizer.decisions.pricing.catalogue import PriceCatalogue
 
-__all__ = [
-    "PriceCatalogue",
-]
+__all__ = ["PriceCatalogue"]

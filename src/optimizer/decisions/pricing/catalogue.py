@@ -118,10 +118,7 @@ class PriceCatalogue:
             object.__setattr__(self, key, value)  # the class is frozen
 
     def instance(self, name: str) -> Instance:
-        """Return an instance by its name.
-
-        Raises ConfigError: the catalogue does not list it.
-        """
+        """Return an instance by its name. Raises ConfigError: the catalogue does not list it."""
         found = {instance.name: instance for instance in self.instances}
         if name not in found:
             raise ConfigError(

@@ -3,8 +3,4 @@
 from optimizer.decisions.services.components import Decisions, build_decisions
 from optimizer.decisions.services.recommend import recommend
 
-__all__ = [
-    "Decisions",
-    "build_decisions",
-    "recommend",
-]
+__all__ = ["Decisions", "build_decisions", "recommend"]

@@ -32,13 +32,7 @@ from optimizer.decisions.policies.protocol import Policy
 from optimizer.decisions.pricing.catalogue import HOURS_PER_MONTH, PriceCatalogue, price_per_hour
 from optimizer.decisions.services.components import Decisions, build_policies, policy_nodes
 from optimizer.demand.usage import Usage
-from optimizer.evaluation.coverage import (
-    ALL,
-    COUNTED,
-    by_group,
-    tabulate_bounds,
-    tabulate_promises,
-)
+from optimizer.evaluation.coverage import ALL, COUNTED, by_group, tabulate_bounds, tabulate_promises
 from optimizer.evaluation.plots.coverage import plot_promises
 from optimizer.models.conformal.predictive import PredictiveDistribution
 

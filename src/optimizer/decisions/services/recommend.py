@@ -192,9 +192,7 @@ def training_command(target: str, overrides: list[str]) -> str:
 
 
 def format_notes(
-    requests: Mapping[str, PolicyRequests],
-    catalogue: PriceCatalogue | None,
-    champions: Champions,
+    requests: Mapping[str, PolicyRequests], catalogue: PriceCatalogue | None, champions: Champions
 ) -> tuple[str, ...]:
     """Return what a reader must know beside the figures."""
     notes = []

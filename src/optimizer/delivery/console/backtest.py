@@ -14,11 +14,7 @@ from optimizer.decisions.backtesting.metrics import HOURS
 from optimizer.decisions.services.backtest import BUSY, SHOWN
 from optimizer.delivery.console.output import echo, show_table
 from optimizer.demand.usage import CPU, Usage
-from optimizer.evaluation.coverage import (
-    ALL,
-    COUNTED,
-    SHARES,
-)
+from optimizer.evaluation.coverage import ALL, COUNTED, SHARES
 
 
 def show_backtest(

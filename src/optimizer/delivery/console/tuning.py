@@ -25,7 +25,7 @@ def show_study(record: dict[str, Any], search: Search, config: ExperimentConfig,
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     echo(
         f"study {record['study']}: {sum(counts.values())} trials tried ({told}), "
-        f"{record['seconds']:.0f} s in this run",
+        f"{record['seconds']:.0f} s in this run"
     )
     if "best" not in record:
         echo("no trial was completed: nothing to choose")

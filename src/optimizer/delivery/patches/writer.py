@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from optimizer.core.errors import ConfigError
+from optimizer.core.output import write_bytes
 from optimizer.delivery.patches.base import MARK, PatchWriter
 from optimizer.delivery.patches.plan import ReplicaProfile, Skipped, plan_patches
 from optimizer.delivery.patches.settings import PatchSettings
@@ -59,7 +60,7 @@ class Patches(PatchSettings):
             texts |= one.render(plan, self)
         paths = [directory / place for place in texts]
         for path, text in zip(paths, texts.values(), strict=True):
-            _replace(path, text)
+            write_bytes(path, text.encode())
         for path in sorted(set(directory.glob("*/*.yaml")) - set(paths)):
             if path.read_bytes().startswith(MARK.encode()):
                 path.unlink()
@@ -75,13 +76,3 @@ def skipped_patches(
     service that wants the same at all hours needs no schedule.
     """
     return plan_patches(frame, profile).skipped
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

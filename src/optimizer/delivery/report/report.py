@@ -12,13 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from optimizer.delivery.report.plots import (
-    plot_risks,
-    plot_savings,
-    plot_service,
-    svg_source,
-)
-from optimizer.delivery.report.tables import check_fields, write_bytes
+from optimizer.core.output import open_template, write_bytes
+from optimizer.delivery.report.plots import plot_risks, plot_savings, plot_service, svg_source
+from optimizer.delivery.report.tables import check_fields
 from optimizer.delivery.report.view_model import (
     FINDINGS,
     SIGNS,
@@ -80,8 +76,6 @@ def write_report(
     per service and resource, columns :data:`optimizer.delivery.report.tables.FIELDS`. ``details``:
     how many services are looked at closely, at least 0. Raises SchemaError: a column is missing.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     check_fields(frame)
     frame = frame.reset_index(drop=True)
     picked = pick_services(frame, details)
@@ -90,15 +84,7 @@ def write_report(
         files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
         for name in ("report.js", "report.css")
     )
-    world = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    world.filters["words"] = words
-    page = world.get_template("report.html.j2").render(
+    page = open_template(__package__, "report.html.j2", words=words).render(
         context=context,
         facts=_facts(context),
         until_iso=_utc(context.valid_until).isoformat(),

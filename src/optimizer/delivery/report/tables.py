@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optimizer.core.errors import SchemaError
+from optimizer.core.output import write_bytes
 
 FIELDS = (
     "service_id", "cluster_id", "resource", "unit", "current", "target", "lower_bound",
@@ -62,11 +63,3 @@ def check_fields(frame: pd.DataFrame) -> None:
             allowed=", ".join(FIELDS),
             fix="hand over the frame as the recommendation made it",
         )
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a file that is never seen half-written, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content)
-    return draft.replace(path)

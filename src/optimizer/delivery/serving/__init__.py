@@ -3,7 +3,4 @@
 from optimizer.delivery.serving.online import OnlineReader
 from optimizer.delivery.serving.streaming import FeatureStream
 
-__all__ = [
-    "FeatureStream",
-    "OnlineReader",
-]
+__all__ = ["FeatureStream", "OnlineReader"]

@@ -18,12 +18,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.schema import CLUSTER, SERVICE, TIMESTAMP
 from optimizer.features.engine import derive_features
 from optimizer.features.store.feast_objects import REALTIME
-from optimizer.features.store.integrity import (
-    HOME,
-    MEMBERSHIP,
-    has_values,
-    view_pattern,
-)
+from optimizer.features.store.integrity import HOME, MEMBERSHIP, has_values, view_pattern
 from optimizer.features.store.store import FeatureStore, attempt
 
 FRESH, STALE, MIXED, AHEAD, UNKNOWN = "fresh", "stale", "mixed", "ahead", "unknown"

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import format_duration
 from optimizer.core.panel import FloatArray, Panel
-from optimizer.core.plotting import (
-    BLACK,
-    BLUE,
-    GREY,
-    legend_outside,
-    new_figure,
-    say_empty,
-)
+from optimizer.core.plotting import BLACK, BLUE, GREY, legend_outside, new_figure, say_empty
 from optimizer.targets.dataset import Dataset
 from optimizer.targets.task import ForecastTask
 
@@ -86,11 +79,7 @@ def pick_services(samples: Dataset, n: int = 3) -> NDArray[np.int64]:
 
 
 def _draw_forecast(
-    axis: Axes,
-    samples: Dataset,
-    predicted: FloatArray,
-    task: ForecastTask,
-    ahead: pd.Timedelta,
+    axis: Axes, samples: Dataset, predicted: FloatArray, task: ForecastTask, ahead: pd.Timedelta
 ) -> None:
     """Draw bands and median at the time they are for; a break in the rows breaks the lines."""
     step = samples.panel.step.to_timedelta64()
@@ -107,11 +96,7 @@ def _draw_forecast(
 
 
 def _draw_actual(
-    axis: Axes,
-    panel: Panel,
-    metric: str,
-    service: int,
-    span: tuple[np.datetime64, pd.Timedelta],
+    axis: Axes, panel: Panel, metric: str, service: int, span: tuple[np.datetime64, pd.Timedelta]
 ) -> None:
     """Draw what happened, from two days before the test fold on."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -59,10 +59,7 @@ def service_means(service: IntArray, values: FloatArray, services: tuple[str, ..
 
 
 def residual_quantiles(
-    service: IntArray,
-    residual: FloatArray,
-    services: tuple[str, ...],
-    quantiles: tuple[float, ...],
+    service: IntArray, residual: FloatArray, services: tuple[str, ...], quantiles: tuple[float, ...]
 ) -> ServiceTable:
     """Return the quantiles of the residuals of each service.
 

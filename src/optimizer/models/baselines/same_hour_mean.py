@@ -29,8 +29,7 @@ class SameHourMean(HeuristicClassifier, PointForecaster):
     """
 
     def __init__(self, days: int = 7) -> None:
-        require_count("model.days", days, 1, fix=7)
-        self.days = days
+        self.days = require_count("model.days", days, 1, fix=7)
 
     def _score(self, samples: Dataset, task: EventTask) -> FloatArray:
         return self._mean(samples, task.metric, task.horizon_steps)

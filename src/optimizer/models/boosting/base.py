@@ -65,14 +65,13 @@ class Booster(Stateful, ABC):
     focal fit is miscalibrated on purpose, which its log loss on untouched rows would punish, so
     it stops on average precision.
 
-    Forecasts: below a day ahead each horizon has a model of the residual ``y(t + h) - y(t)`` on
-    the last value observed (within 24 hours, else 0). From a day on it has four experts: a model
-    of the level, one of the residual on the median of the last 72 hours, and the quantiles of
-    these 72 hours and of the same hour on the last 14 days as they are. They are averaged level
-    by level, weighted by how well each did lately; see
-    :mod:`optimizer.models.boosting.forecast_combination`. Validation stops each model on the
-    pinball loss. Quantiles are sorted, and no less than 0, the lower bound of every metric,
-    before they are averaged.
+    Forecasts: below a day ahead each horizon has a model of the residual ``y(t + h) - y(t)`` on the
+    last value observed (within 24 hours, else 0). From a day on it has four experts: a model of the
+    level, one of the residual on the median of the last 72 hours, and the quantiles of these 72
+    hours and of the same hour on the last 14 days as they are. They are averaged level by level,
+    weighted by how well each did lately; see :mod:`optimizer.models.boosting.forecast_combination`.
+    Validation stops each model on the pinball loss. Quantiles are sorted, and no less than 0, the
+    lower bound of every metric, before they are averaged.
 
     References
     ----------
@@ -90,14 +89,14 @@ class Booster(Stateful, ABC):
     def __init__(
         self, rounds: int, learning_rate: float, early_stopping_rounds: int, device: str
     ) -> None:
-        require_count("model.rounds", rounds, 1, fix=600)
-        require_between("model.learning_rate", learning_rate, 0.0, 1.0, fix=0.05, open_low=True)
-        require_count("model.early_stopping_rounds", early_stopping_rounds, 1, fix=40)
-        require_choice("model.device", device, ("auto", "cpu", "gpu"))
-        self.rounds = rounds
-        self.learning_rate = learning_rate
-        self.early_stopping_rounds = early_stopping_rounds
-        self.device = device
+        self.rounds = require_count("model.rounds", rounds, 1, fix=600)
+        self.learning_rate = require_between(
+            "model.learning_rate", learning_rate, 0.0, 1.0, fix=0.05, open_low=True
+        )
+        self.early_stopping_rounds = require_count(
+            "model.early_stopping_rounds", early_stopping_rounds, 1, fix=40
+        )
+        self.device = require_choice("model.device", device, ("auto", "cpu", "gpu"))
         self._fitted: tuple[FittedBooster, ...] = ()
         self._members: tuple[Member, ...] = ()
         self._names: tuple[str, ...] = ()

@@ -64,17 +64,14 @@ class CatBoost(Booster):
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
         require_between("model.depth", depth, 1, 16, fix=6)
-        require_count("model.depth", depth, 1, fix=6)
-        require_between("model.l2_leaf_reg", l2_leaf_reg, 0.0, fix=3.0)
+        self.depth = require_count("model.depth", depth, 1, fix=6)
+        self.l2_leaf_reg = require_between("model.l2_leaf_reg", l2_leaf_reg, 0.0, fix=3.0)
         for key, value in (("rsm", rsm), ("subsample", subsample)):
             require_between(f"model.{key}", value, 0.0, 1.0, fix=0.5, open_low=True)
         require_between("model.border_count", border_count, 1, 254, fix=128)
-        require_count("model.border_count", border_count, 1, fix=128)
-        self.depth = depth
-        self.l2_leaf_reg = l2_leaf_reg
+        self.border_count = require_count("model.border_count", border_count, 1, fix=128)
         self.rsm = rsm
         self.subsample = subsample
-        self.border_count = border_count
 
     def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:
         params: dict[str, Any] = {

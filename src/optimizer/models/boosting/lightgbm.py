@@ -69,18 +69,18 @@ class LightGBM(Booster):
         distributed: bool = False,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
-        require_count("model.num_leaves", num_leaves, 2, fix=63)
-        require_count("model.min_child_samples", min_child_samples, 1, fix=200)
+        self.num_leaves = require_count("model.num_leaves", num_leaves, 2, fix=63)
+        self.min_child_samples = require_count(
+            "model.min_child_samples", min_child_samples, 1, fix=200
+        )
         for key, value in (("feature", feature_fraction), ("bagging", bagging_fraction)):
             require_between(f"model.{key}_fraction", value, 0.0, 1.0, fix=0.5, open_low=True)
-        require_between("model.lambda_l2", lambda_l2, 0.0, fix=10.0)
-        self.num_leaves = num_leaves
-        require_count("model.quantile_min_child_samples", quantile_min_child_samples, 1, fix=1000)
-        self.min_child_samples = min_child_samples
-        self.quantile_min_child_samples = quantile_min_child_samples
+        self.lambda_l2 = require_between("model.lambda_l2", lambda_l2, 0.0, fix=10.0)
+        self.quantile_min_child_samples = require_count(
+            "model.quantile_min_child_samples", quantile_min_child_samples, 1, fix=1000
+        )
         self.feature_fraction = feature_fraction
         self.bagging_fraction = bagging_fraction
-        self.lambda_l2 = lambda_l2
         self.distributed = distributed
 
     def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:

@@ -68,20 +68,18 @@ class XGBoost(Booster):
         distributed: bool = False,
     ) -> None:
         super().__init__(rounds, learning_rate, early_stopping_rounds, device)
-        require_count("model.max_depth", max_depth, 1, fix=6)
-        require_between("model.min_child_weight", min_child_weight, 0.0, fix=5.0)
+        self.max_depth = require_count("model.max_depth", max_depth, 1, fix=6)
+        self.min_child_weight = require_between(
+            "model.min_child_weight", min_child_weight, 0.0, fix=5.0
+        )
         for key, value in (("colsample_bytree", colsample_bytree), ("subsample", subsample)):
             require_between(f"model.{key}", value, 0.0, 1.0, fix=0.5, open_low=True)
-        require_between("model.reg_lambda", reg_lambda, 0.0, fix=10.0)
-        self.max_depth = max_depth
-        require_between(
+        self.reg_lambda = require_between("model.reg_lambda", reg_lambda, 0.0, fix=10.0)
+        self.quantile_min_child_weight = require_between(
             "model.quantile_min_child_weight", quantile_min_child_weight, 0.0, fix=1000.0
         )
-        self.min_child_weight = min_child_weight
-        self.quantile_min_child_weight = quantile_min_child_weight
         self.colsample_bytree = colsample_bytree
         self.subsample = subsample
-        self.reg_lambda = reg_lambda
         self.distributed = distributed
 
     def _params(self, device: str, runtime: Runtime) -> dict[str, Any]:

@@ -29,10 +29,9 @@ def train_on_dask(
 ) -> tuple[Any, dict[str, dict[str, list[float]]]]:
     """Return the booster that all workers arrive at, and its traces.
 
-    The validation rows are whole on every worker: the average precision of parts, averaged, is
-    not that of the whole (the training curve, which only is looked at, is such an average).
-    Nothing is reported to ``runtime.watch``, which is in another process, so a distributed fit
-    is not pruned.
+    The validation rows are whole on every worker: the average precision of parts, averaged, is not
+    that of the whole (the training curve, which only is looked at, is such an average). Nothing is
+    reported to ``runtime.watch``, which is in another process, so a distributed fit is not pruned.
 
     ``params``: the library's parameters; the threads are those of each worker. ``rounds``: trees at
     most. ``goal``: what a fit to events optimises; its focal loss, if any, replaces the objective.

@@ -140,13 +140,7 @@ def correct(falling: FloatArray, truth: _Matrix) -> FloatArray:
 
 
 def empirical_shares(
-    usage: Usage,
-    found: Forecast,
-    levels: FloatArray,
-    halflife: float,
-    prior: float,
-    *,
-    peaks: bool,
+    usage: Usage, found: Forecast, levels: FloatArray, halflife: float, prior: float, *, peaks: bool
 ) -> _Matrix:
     """Return the share of the fleet's steps, or peaks, that in truth exceeded given levels.
 

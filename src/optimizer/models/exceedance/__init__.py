@@ -5,10 +5,4 @@ from optimizer.models.exceedance.forecast import Forecast, Surface
 from optimizer.models.exceedance.rolling import RollingSurface
 from optimizer.models.exceedance.target import Exceedance
 
-__all__ = [
-    "Exceedance",
-    "Forecast",
-    "RollingSurface",
-    "Surface",
-    "TrainedSurface",
-]
+__all__ = ["Exceedance", "Forecast", "RollingSurface", "Surface", "TrainedSurface"]

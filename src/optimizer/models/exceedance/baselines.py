@@ -97,9 +97,8 @@ class FleetShare(_Counted):
 
     def __init__(self, reference: str = "p99 7d", bins: int = 40) -> None:
         require_choice("model.reference", reference, REFERENCES)
-        require_count("model.bins", bins, 2, fix=40)
+        self._bins = require_count("model.bins", bins, 2, fix=40)
         self._reference = REFERENCES.index(reference)
-        self._bins = bins
         self._edges: FloatVector = np.empty(0)
         self._shares: FloatVector = np.zeros(1)
 
@@ -132,8 +131,7 @@ class PastPeaks(_Counted):
     """
 
     def __init__(self, days: int = 7) -> None:
-        require_count("model.days", days, 1, fix=7)
-        self._days = days
+        self._days = require_count("model.days", days, 1, fix=7)
 
     def _count(self, cases: IntervalDataset) -> FloatArray:
         usage, held = cases.usage, cases.interval

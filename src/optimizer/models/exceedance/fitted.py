@@ -207,11 +207,7 @@ def build_intervals(usage: Usage, settings: RollingSurface, stop: int) -> Interv
 
 
 def reference_cases(
-    usage: Usage,
-    table: SurfaceTable,
-    interval: int,
-    bounds: RequestBounds,
-    outcome: str = "steps",
+    usage: Usage, table: SurfaceTable, interval: int, bounds: RequestBounds, outcome: str = "steps"
 ) -> IntervalDataset:
     """Return every service's reference levels, just above each, and what came above them.
 

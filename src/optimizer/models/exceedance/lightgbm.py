@@ -47,20 +47,18 @@ class ExceedanceLightGBM(Stateful):
         feature_fraction: float = 0.4,
         lambda_l2: float = 5.0,
     ) -> None:
-        require_count("model.rounds", rounds, 1, fix=300)
-        require_count("model.num_leaves", num_leaves, 2, fix=31)
-        require_count("model.min_child_samples", min_child_samples, 1, fix=100)
-        require_between("model.learning_rate", learning_rate, 0.0, 1.0, fix=0.05, open_low=True)
-        require_between(
+        self.rounds = require_count("model.rounds", rounds, 1, fix=300)
+        self.num_leaves = require_count("model.num_leaves", num_leaves, 2, fix=31)
+        self.min_child_samples = require_count(
+            "model.min_child_samples", min_child_samples, 1, fix=100
+        )
+        self.learning_rate = require_between(
+            "model.learning_rate", learning_rate, 0.0, 1.0, fix=0.05, open_low=True
+        )
+        self.feature_fraction = require_between(
             "model.feature_fraction", feature_fraction, 0.0, 1.0, fix=0.4, open_low=True
         )
-        require_between("model.lambda_l2", lambda_l2, 0.0, fix=5.0)
-        self.rounds = rounds
-        self.learning_rate = learning_rate
-        self.num_leaves = num_leaves
-        self.min_child_samples = min_child_samples
-        self.feature_fraction = feature_fraction
-        self.lambda_l2 = lambda_l2
+        self.lambda_l2 = require_between("model.lambda_l2", lambda_l2, 0.0, fix=5.0)
         self._threads = 1
         self._booster: Any = None
 

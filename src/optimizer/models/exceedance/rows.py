@@ -9,13 +9,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.demand.usage import Usage
-from optimizer.models.exceedance.features import (
-    HALFLIVES,
-    WINDOWS,
-    Clock,
-    SurfaceTable,
-    log_levels,
-)
+from optimizer.models.exceedance.features import HALFLIVES, WINDOWS, Clock, SurfaceTable, log_levels
 from optimizer.models.exceedance.past import DecayedHistory, trailing
 
 
@@ -97,11 +91,7 @@ OUTCOMES = {"steps": exceeding_share, "peak": exceeding_peak}
 
 
 def level_rows(
-    usage: Usage,
-    table: SurfaceTable,
-    interval: int,
-    levels: FloatArray,
-    outcome: str = "steps",
+    usage: Usage, table: SurfaceTable, interval: int, levels: FloatArray, outcome: str = "steps"
 ) -> LevelRows:
     """Return the rows of a table at given levels; see :class:`LevelRows` and ``OUTCOMES``."""
     past = np.stack(

@@ -64,15 +64,12 @@ class ExceedanceSurface(Stateful):
         calendar: bool = False,
         outcome: str = "steps",
     ) -> None:
-        require_count("surface.levels_per_row", levels_per_row, 1, fix=4)
-        require_count("surface.max_rows", max_rows, LEAST_ROWS, fix=60_000)
-        require_choice("surface.outcome", outcome, OUTCOMES)
+        self.levels_per_row = require_count("surface.levels_per_row", levels_per_row, 1, fix=4)
+        self.max_rows = require_count("surface.max_rows", max_rows, LEAST_ROWS, fix=60_000)
+        self.outcome = require_choice("surface.outcome", outcome, OUTCOMES)
         self.model = model
         self.bounds = bounds
-        self.levels_per_row = levels_per_row
-        self.max_rows = max_rows
         self.calendar = calendar
-        self.outcome = outcome
 
     def rows(self, usage: Usage, table: SurfaceTable, interval: int, seed: int) -> LevelRows:
         """Return levels drawn for a table, and their outcomes."""

@@ -2,6 +2,4 @@
 
 from optimizer.models.imbalance.base import ImbalanceStrategy
 
-__all__ = [
-    "ImbalanceStrategy",
-]
+__all__ = ["ImbalanceStrategy"]

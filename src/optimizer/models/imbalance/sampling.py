@@ -34,9 +34,8 @@ class Resampler(ImbalanceStrategy):
         require_between(
             "imbalance.sampling_strategy", sampling_strategy, 0.0, 1.0, fix=0.25, open_low=True
         )
-        require_count("imbalance.max_rows", max_rows, 1, fix=50_000)
+        self.max_rows = require_count("imbalance.max_rows", max_rows, 1, fix=50_000)
         self.sampling_strategy = float(sampling_strategy)
-        self.max_rows = max_rows
 
     @property
     def resamples(self) -> bool:

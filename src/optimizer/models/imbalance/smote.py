@@ -46,8 +46,7 @@ class Smote(Resampler):
         self, sampling_strategy: float = 0.25, k_neighbors: int = 5, max_rows: int = 50_000
     ) -> None:
         super().__init__(sampling_strategy, max_rows)
-        require_count("imbalance.k_neighbors", k_neighbors, 1, fix=5)
-        self.k_neighbors = k_neighbors
+        self.k_neighbors = require_count("imbalance.k_neighbors", k_neighbors, 1, fix=5)
 
     def _positives_needed(self) -> int:
         return self.k_neighbors + 1

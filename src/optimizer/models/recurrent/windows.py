@@ -1,8 +1,7 @@
 """Windows of the panel for the recurrent models: strided views, gathered one batch at a time.
 
-An array of all windows would repeat every value once per step of the window (a 30 GB copy for
-2.7 million rows of 72 steps); a view on one time-major array costs nothing until a batch of it
-is read.
+An array of all windows would repeat every value once per step of the window (a 30 GB copy for 2.7
+million rows of 72 steps); a view on one time-major array costs nothing until a batch of it is read.
 """
 
 from __future__ import annotations

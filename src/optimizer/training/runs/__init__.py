@@ -4,8 +4,4 @@ from optimizer.training.runs.opening import open_training
 from optimizer.training.runs.rows import RowTraining
 from optimizer.training.runs.surfaces import SurfaceTraining
 
-__all__ = [
-    "RowTraining",
-    "SurfaceTraining",
-    "open_training",
-]
+__all__ = ["RowTraining", "SurfaceTraining", "open_training"]

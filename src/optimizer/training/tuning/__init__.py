@@ -3,7 +3,4 @@
 from optimizer.training.tuning.settings import Search
 from optimizer.training.tuning.space import Space
 
-__all__ = [
-    "Search",
-    "Space",
-]
+__all__ = ["Search", "Space"]

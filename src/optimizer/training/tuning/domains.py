@@ -48,11 +48,7 @@ class Domain:
     @property
     def distribution(self) -> Any:
         """The same as a distribution of Optuna."""
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices:
             return CategoricalDistribution(self.choices)

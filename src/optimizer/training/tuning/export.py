@@ -11,6 +11,7 @@ import yaml
 
 from optimizer.core.config import CONF_DIR
 from optimizer.core.errors import ConfigError, first_line
+from optimizer.core.output import write_bytes
 from optimizer.training.tuning.grammar import parse_value
 
 
@@ -21,10 +22,7 @@ def write_experiment(name: str, overrides: Sequence[str], comment: str) -> Path:
     and values, as on the command line.
     """
     path = CONF_DIR / "experiment" / f"{name}.yaml"
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(render_experiment(overrides, comment))
-    return draft.replace(path)
+    return write_bytes(path, render_experiment(overrides, comment).encode())
 
 
 def render_experiment(overrides: Sequence[str], comment: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.core.output import open_template, write_bytes
 from optimizer.core.plotting import DPI
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def draw_study(study: Any, names: Sequence[str], directory: Path) -> list[Path]:
     headings = [picture.heading for picture in pictures]
     files[PAGE] = draw_page(study, dict(zip(headings, files.values(), strict=True))).encode()
     directory.mkdir(parents=True, exist_ok=True)
-    return [_write(directory / name, content) for name, content in files.items()]
+    return [write_bytes(directory / name, content) for name, content in files.items()]
 
 
 def plan_pictures(study: Any, names: Sequence[str]) -> Iterator[Picture]:
@@ -188,20 +189,13 @@ def _tidy(axis: Any, picture: Picture) -> None:
 
 def draw_page(study: Any, pictures: Mapping[str, bytes]) -> str:
     """Return a page of all pictures, by their headings; the trials' values are in MLflow."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    world = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return world.get_template("study.html.j2").render(
+    page: str = open_template(__package__, "study.html.j2").render(
         name=study.study_name,
         counts=", ".join(f"{states[state]} {state}" for state in sorted(states)),
         pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
     )
+    return page
 
 
 def _colours(values: Any, study: Any) -> tuple[str, float, float]:
@@ -249,10 +243,3 @@ def _varied(trials: Sequence[Any]) -> list[str]:
     """Return the parameters that tell trials apart, in order; absence is a value too."""
     names = sorted({name for trial in trials for name in trial.params})
     return [name for name in names if len({repr(one.params.get(name)) for one in trials}) > 1]
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file that is never seen half-written, and return its path."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content)
-    return draft.replace(path)

@@ -74,10 +74,7 @@ def specify_study(
     space: Space,
     settled: dict[str, str],
 ) -> StudySpec:
-    """Return what a study is about.
-
-    ``config``: composed of what all trials share.
-    """
+    """Return what a study is about. ``config``: composed of what all trials share."""
     experiment = open_experiment(config, *inputs, search.folds)
     sign = primary_metric(experiment.fit_config.task)[1]
     quality = "maximize" if sign > 0 else "minimize"

@@ -73,13 +73,12 @@ class Autopilot(BasePolicy):
         window: str = "7d",
         least_history: str = "1d",
     ) -> None:
-        require_choice("policy.statistic", statistic, STATISTICS)
+        self._statistic = require_choice("policy.statistic", statistic, STATISTICS)
         require_between("policy.percentile", percentile, 0.0, 1.0, fix=0.95, open_low=True)
         require_between("policy.margin", margin, -1.0, fix=0.15, open_low=True)
         knob = "percentile" if statistic in {"percentile", "spikes"} else "margin"
         self._values = {"percentile": percentile, "margin": margin}
         super().__init__(knob, self._values[knob], FRONTIERS[knob], least_history)
-        self._statistic = statistic
         self._cpu_half_life = parse_duration(cpu_half_life, "policy.cpu_half_life")
         self._memory_half_life = parse_duration(memory_half_life, "policy.memory_half_life")
         self._window = parse_duration(window, "policy.window")

@@ -57,7 +57,7 @@ class HistoricalCost(BasePolicy):
         least_history: str = "1d",
     ) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=4.0, open_low=True)
-        require_between("policy.w", w, 0.0, 1.0, fix=0.5)
+        self._w = require_between("policy.w", w, 0.0, 1.0, fix=0.5)
         if not half_lives:
             raise ConfigError(
                 "policy.half_lives",
@@ -66,7 +66,6 @@ class HistoricalCost(BasePolicy):
                 fix="set policy.half_lives=[24h,72h]",
             )
         super().__init__("lambda_", lambda_, FRONTIER, least_history)
-        self._w = w
         self._half_lives = [parse_duration(text, "policy.half_lives") for text in half_lives]
 
     def _requests(

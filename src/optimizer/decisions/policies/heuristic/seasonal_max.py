@@ -40,16 +40,11 @@ class SeasonalMax(BasePolicy):
     """
 
     def __init__(
-        self,
-        margin: float = 0.15,
-        days: int = 7,
-        interval: str = "6h",
-        least_history: str = "1d",
+        self, margin: float = 0.15, days: int = 7, interval: str = "6h", least_history: str = "1d"
     ) -> None:
         require_between("policy.margin", margin, -1.0, fix=0.15, open_low=True)
-        require_count("policy.days", days, 1, fix=7)
+        self._days = require_count("policy.days", days, 1, fix=7)
         super().__init__("margin", margin, FRONTIER, least_history)
-        self._days = days
         self._interval = parse_duration(interval, "interval")
 
     def _requests(

@@ -58,9 +58,8 @@ class Vpa(BasePolicy):
         least_history: str = "1d",
     ) -> None:
         require_between("policy.percentile", percentile, 0.0, 1.0, fix=0.9, open_low=True)
-        require_between("policy.margin", margin, 0.0, fix=0.15)
+        self._margin = require_between("policy.margin", margin, 0.0, fix=0.15)
         super().__init__("percentile", percentile, FRONTIER, least_history)
-        self._margin = margin
         self._half_life = parse_duration(half_life, "policy.half_life")
 
     def _requests(

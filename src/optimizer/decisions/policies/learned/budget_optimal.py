@@ -50,9 +50,8 @@ class BudgetOptimal(ExceedancePolicy):
         sweep: Sequence[float] = PROMISES,
     ) -> None:
         require_between("policy.budget", budget, 0.0, 1.0, fix=0.01, open_low=True, open_high=True)
-        require_between("policy.w", w, 0.0, 1.0, fix=0.2)
+        self._w = require_between("policy.w", w, 0.0, 1.0, fix=0.2)
         super().__init__("budget", budget, sweep)
-        self._w = w
         self._memory = parse_duration(memory, "policy.memory")
 
     def _requests(

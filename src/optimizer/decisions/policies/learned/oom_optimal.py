@@ -36,11 +36,7 @@ class OomOptimal(ExceedancePolicy):
     it.
     """
 
-    def __init__(
-        self,
-        lambda_: float = 100.0,
-        sweep: Sequence[float] = SWEEP,
-    ) -> None:
+    def __init__(self, lambda_: float = 100.0, sweep: Sequence[float] = SWEEP) -> None:
         require_between("policy.lambda_", lambda_, 0.0, fix=100.0, open_low=True)
         super().__init__("lambda_", lambda_, sweep)
 
