@@ -35,10 +35,7 @@ PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def command(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
-    """Return the entry point of a command: Hydra around a job, every error one message.
-
-    ``job``: Is given what Hydra has composed; its module names the command.
-    """
+    """Return the entry point of a command: Hydra around a job, every error one message."""
 
     def main() -> None:
         import hydra

@@ -59,10 +59,7 @@ Launch = Callable[[Sequence[Sequence[str]], int], list[Any]]
 def run_grid(
     jobs: Sequence[Sequence[str]], launcher: Any, hydra_config: DictConfig
 ) -> list[dict[str, Any]]:
-    """Train every combination and return the records, the best of each target first.
-
-    ``jobs``: overrides of each job.
-    """
+    """Train every combination and return the records, the best of each target first."""
     quiet_loggers()
     configs = [check_job(list(job)) for job in jobs]
     first, output = configs[0], Path(hydra_config.hydra.sweep.dir)

@@ -18,10 +18,7 @@ OURS = "train"
 
 
 class _Sweeper(Sweeper):
-    """Keeps what Hydra hands over, and the launcher of its choice.
-
-    ``run``: dotted name of the function that runs the sweep.
-    """
+    """Keeps what Hydra hands over, and the launcher of its choice."""
 
     def __init__(self, run: str) -> None:
         self.run = run

@@ -100,10 +100,7 @@ def format_bounds(bounds: pd.DataFrame) -> str:
 
 
 def by_group(groups: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Return each group's name and which services are in it, the whole fleet first.
-
-    ``groups``: Group of each service.
-    """
+    """Return each group's name and which services are in it, the whole fleet first."""
     names = np.asarray(groups)
     whole = (ALL, np.ones(len(names), dtype=np.bool_))
     return [whole, *((name, names == name) for name in sorted({*groups}))]

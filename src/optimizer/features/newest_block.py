@@ -77,10 +77,7 @@ def newest_features(
 
 
 class NewestBlock(Block):
-    """All services of a buffer at its newest step; results have shape ``(n_services, 1)``.
-
-    ``buffer``: the telemetry so far.
-    """
+    """All services of a buffer at its newest step; results have shape ``(n_services, 1)``."""
 
     def __init__(self, buffer: TelemetryBuffer) -> None:
         super().__init__({})

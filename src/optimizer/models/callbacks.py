@@ -9,10 +9,7 @@ import numpy as np
 
 
 class TrainingStopped(Exception):  # noqa: N818 - nothing has gone wrong
-    """The watcher ended the training; nothing was learned that should be used.
-
-    ``reason``: for example ``"pruned"``.
-    """
+    """The watcher ended the training; nothing was learned that should be used."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -37,10 +37,7 @@ def save_plots(
     settings: Evaluation,
     directory: Path,
 ) -> None:
-    """Draw the pictures that suit the task and write them as PNG.
-
-    ``directory``: created if absent.
-    """
+    """Draw the pictures that suit the task and write them as PNG."""
     directory.mkdir(parents=True, exist_ok=True)
     figures = {"training_curve": plot_training(log)}
     if isinstance(trained.model, Explainable):

@@ -32,10 +32,7 @@ class Verdict:
 
 
 def beats_baseline(task: Task, figures: dict[str, dict[str, float]], best: str) -> Verdict:
-    """Return the verdict on a first model: it must beat the best baseline on the test fold.
-
-    ``figures``: figures by model name, the challenger first.
-    """
+    """Return the verdict on a first model: it must beat the best baseline on the test fold."""
     return _judge(*primary_metric(task), figures, best, f"{best}, the best baseline")
 
 

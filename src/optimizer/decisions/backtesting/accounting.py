@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.demand.bounds import RequestBounds
-from optimizer.demand.intervals import FloatMatrix, Window
+from optimizer.demand.intervals import FloatMatrix, IntVector, Window
 from optimizer.demand.usage import MEMORY, Usage
 
 SUMS = (
@@ -59,10 +59,7 @@ class ReplaySums:
 
 
 def replay_sums(
-    requests: FloatArray,
-    usage: Usage,
-    cutoffs: NDArray[np.int64],
-    floor: float = RequestBounds.floor,
+    requests: FloatArray, usage: Usage, cutoffs: IntVector, floor: float = RequestBounds.floor
 ) -> ReplaySums:
     """Return the sums of each knob setting and service.
 

@@ -13,6 +13,7 @@ from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.history import observed_before
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
@@ -67,9 +68,7 @@ class BasePolicy(ABC):
         """Return the policy itself: a rule asks no surface."""
         return self
 
-    def request(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def request(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return requests in the resource's unit, shape ``(n_knobs, n_cutoffs, n_services)``.
 
         NaN where the history before a cutoff does not suffice.
@@ -84,7 +83,7 @@ class BasePolicy(ABC):
 
     @abstractmethod
     def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
+        self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]
     ) -> NDArray[np.floating]:
         """Return requests that broadcast to ``(n_knobs, n_cutoffs, n_services)``."""
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from copy import copy
 from typing import ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from optimizer.decisions.policies.base import BasePolicy
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Forecast, Surface
 from optimizer.models.exceedance.rolling import RollingSurface
@@ -34,7 +32,7 @@ class ExceedancePolicy(BasePolicy):
         super().__init__(knob, value, frontier, None)
         self._surface: Surface = RollingSurface()
 
-    def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+    def _forecast(self, usage: Usage, cutoffs: IntVector) -> Forecast:
         """Return the surface of the interval after each cutoff."""
         return self._surface.forecast(usage, cutoffs)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from optimizer.core.panel import FloatArray
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
@@ -55,9 +53,7 @@ class Policy(Protocol):
         """Return the same policy, asking this exceedance surface if it asks any."""
         ...
 
-    def request(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def request(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return requests in the resource's unit, shape ``(n_knobs, n_cutoffs, n_services)``.
 
         A cutoff is the index of the first step that is not known yet; the request holds from

@@ -14,6 +14,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.protocol import Policy
 from optimizer.demand.bounds import past_caps
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.forecast import Surface
 
@@ -67,16 +68,14 @@ class Wrapper(ABC):
         other._policy = policy
         return other
 
-    def request(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def request(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return the changed requests, shape ``(n_knobs, n_cutoffs, n_services)``."""
         wanted = self._policy.request(usage, cutoffs, knobs)
         return self._changed(wanted, usage, cutoffs).astype(np.float32)
 
     @abstractmethod
     def _changed(
-        self, wanted: FloatArray, usage: Usage, cutoffs: NDArray[np.int64]
+        self, wanted: FloatArray, usage: Usage, cutoffs: IntVector
     ) -> NDArray[np.floating]:
         """Return what is requested instead; NaN stays NaN."""
 
@@ -98,7 +97,7 @@ class WithMargin(Wrapper):
         self._factor = np.float32(1.0 + margin)
 
     def _changed(
-        self, wanted: FloatArray, usage: Usage, cutoffs: NDArray[np.int64]
+        self, wanted: FloatArray, usage: Usage, cutoffs: IntVector
     ) -> NDArray[np.floating]:
         return wanted * self._factor
 
@@ -139,7 +138,7 @@ class WithinLimits(Wrapper):
         self._floor, self._ceiling, self._of_capacity = floor, ceiling, of_capacity
 
     def _changed(
-        self, wanted: FloatArray, usage: Usage, cutoffs: NDArray[np.int64]
+        self, wanted: FloatArray, usage: Usage, cutoffs: IntVector
     ) -> NDArray[np.floating]:
         if self._ceiling is not None:
             wanted = np.minimum(wanted, np.float32(self._ceiling))
@@ -181,7 +180,7 @@ class Rounded(Wrapper):
         self._sizes = None if sizes is None else _ascending(sizes)
 
     def _changed(
-        self, wanted: FloatArray, usage: Usage, cutoffs: NDArray[np.int64]
+        self, wanted: FloatArray, usage: Usage, cutoffs: IntVector
     ) -> NDArray[np.floating]:
         if self._sizes is not None:
             place = np.searchsorted(self._sizes, wanted.astype(np.float64) * (1.0 - SLACK))

@@ -87,10 +87,7 @@ def price_recommendations(
 
 
 def total_cost(frame: pd.DataFrame, column: str, catalogue: PriceCatalogue) -> float:
-    """Return what a column of requests costs a month, where the capacity is known.
-
-    ``column``: for example ``current``; NaN costs nothing.
-    """
+    """Return what a column of requests costs a month, where the capacity is known."""
     known = frame[frame["unit"] != SHARE]
     parts = [
         float(np.nansum(monthly_cost(rows[column].to_numpy(), catalogue, str(name))))

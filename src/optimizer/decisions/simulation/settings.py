@@ -151,10 +151,7 @@ def summarise(found: SimulationResult) -> dict[str, Any]:
 
 
 def tabulate_rounds(found: dict[str, dict[bool, SimulationResult]]) -> pd.DataFrame:
-    """Return all rounds of all simulations, one row each.
-
-    ``found``: results by policy and whether clipped usage was treated.
-    """
+    """Return all rounds of all simulations, one row each."""
     parts = [
         one.rounds.assign(policy=policy, treated=treated)
         for policy, both in found.items()

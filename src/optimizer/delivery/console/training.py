@@ -57,13 +57,7 @@ def show_rows(config: ExperimentConfig, task: Task, record: dict[str, Any], outp
             f"{model['precision']:.2f}, recall {model['recall']:.2f}",
             format_warnings(model),
         )
-    entry = record["registry"]
-    if entry["version"] is not None:
-        echo(
-            f"registered {entry['name']} version {entry['version']} as challenger; "
-            f"{'now champion' if entry['champion'] else 'champion unchanged'}: {entry['reason']}"
-        )
-    echo(f"run {record['run_id']} in {config.tracking.uri}; files in {output}")
+    _tell_place(config, record, output)
     if config.tracking.parent is None:
         echo(
             f"next: mlflow ui --backend-store-uri {config.tracking.uri}",
@@ -96,6 +90,10 @@ def show_surface(config: ExperimentConfig, record: dict[str, Any], output: Path)
         f"against {record['best_baseline']}, the best baseline: log loss change "
         f"{change['log_loss_change']:+.4f} [{low:+.4f}, {high:+.4f}]",
     )
+    _tell_place(config, record, output)
+
+
+def _tell_place(config: ExperimentConfig, record: dict[str, Any], output: Path) -> None:
     entry = record["registry"]
     if entry["version"] is not None:
         echo(

@@ -62,10 +62,7 @@ def load_schema(name: str) -> dict[str, Any]:
 
 
 def check_object(document: dict[str, Any], schema: dict[str, Any], place: str) -> None:
-    """Raise a SchemaError that names the most telling field at fault and the file it is meant for.
-
-    ``document``: the object, as plain values.
-    """
+    """Raise a SchemaError that names the most telling field at fault and the file it is for."""
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 

@@ -100,10 +100,7 @@ def pick_services(frame: pd.DataFrame, most: int) -> list[str]:
 
 
 def build_rows(frame: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the table's rows as text, those that move most money first.
-
-    ``anchors``: per service shown in detail the id of its part of the page.
-    """
+    """Return the table's rows as text, those that move most money first."""
     order = pd.DataFrame({
         "size": -frame["monthly_saving"].abs(),
         "service": frame["service_id"].astype(str),

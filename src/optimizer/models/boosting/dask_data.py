@@ -19,10 +19,7 @@ _one_at_a_time = Lock()
 
 @dataclass(frozen=True)
 class Workers:
-    """The workers of a Dask cluster, for the time of one fit.
-
-    ``threads``: threads per worker, by address.
-    """
+    """The workers of a Dask cluster, for the time of one fit."""
 
     client: Any
     threads: dict[str, int]
@@ -44,10 +41,7 @@ def _same(piece: Any) -> Any:
 
 @contextmanager
 def dask_workers(scheduler: str | None) -> Iterator[Workers]:
-    """Yield the workers of a scheduler.
-
-    ``scheduler``: its address. Raises ConfigError: there is no scheduler.
-    """
+    """Yield the workers of a scheduler. Raises ConfigError: there is no scheduler."""
     if scheduler is None:
         raise ConfigError(
             "model.distributed",

@@ -24,10 +24,7 @@ from optimizer.models.exceedance.surface import ExceedanceSurface
 
 @dataclass(frozen=True)
 class IntervalDataset:
-    """Intervals with levels, what came above them, and what was known before.
-
-    ``table``: features and references where the intervals begin.
-    """
+    """Intervals with levels, what came above them, and what was known before."""
 
     usage: Usage
     interval: int

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from optimizer.core.panel import FloatArray
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 
 
@@ -28,7 +26,7 @@ class Forecast:
     - ``peaks``: whether the exceedance is that of an interval's peak, not of its steps.
     """
 
-    cutoffs: NDArray[np.int64]
+    cutoffs: IntVector
     start: int
     interval: int
     levels: FloatArray
@@ -40,6 +38,6 @@ class Forecast:
 class Surface(Protocol):
     """Forecasts how likely usage exceeds any level: refitted in a replay, or fitted once."""
 
-    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+    def forecast(self, usage: Usage, cutoffs: IntVector) -> Forecast:
         """Return the surface of the interval after each cutoff."""
         ...

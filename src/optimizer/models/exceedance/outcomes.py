@@ -6,16 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 
 
 def count_hits(
-    usage: Usage,
-    cutoffs: NDArray[np.int64],
-    interval: int,
-    requests: FloatArray,
-    *,
-    peaks: bool = False,
+    usage: Usage, cutoffs: IntVector, interval: int, requests: FloatArray, *, peaks: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the steps above each request, and the observed steps; or peaks, of one interval each.
 

@@ -17,6 +17,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_count
 from optimizer.demand.bounds import RequestBounds
 from optimizer.demand.history import observed_before
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.base import ExceedanceModel, Runtime, available_cores
 from optimizer.models.exceedance.features import SurfaceTable, describe
@@ -109,13 +110,13 @@ class RollingSurface:
             outcome=self.outcome,
         )
 
-    def held(self, usage: Usage, cutoffs: NDArray[np.int64]) -> int:
+    def held(self, usage: Usage, cutoffs: IntVector) -> int:
         """Return how many steps a request holds: the usual distance of the cutoffs."""
         if len(cutoffs) > 1:
             return int(np.median(np.diff(cutoffs)))
         return count_steps(parse_duration(self.interval, "interval"), usage.step)
 
-    def forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+    def forecast(self, usage: Usage, cutoffs: IntVector) -> Forecast:
         """Return the surface of the interval after each cutoff.
 
         The newest forecast is kept, by the content of what was asked: sweeps over one usage share
@@ -130,7 +131,7 @@ class RollingSurface:
             self._latest[key] = forecast
         return forecast
 
-    def _forecast(self, usage: Usage, cutoffs: NDArray[np.int64]) -> Forecast:
+    def _forecast(self, usage: Usage, cutoffs: IntVector) -> Forecast:
         interval = self.held(usage, cutoffs)
         before = self.calibration_cutoffs(usage, int(cutoffs[0]), interval)
         asked = np.concatenate([before, cutoffs])
@@ -186,13 +187,13 @@ class RollingSurface:
         least = parse_duration(self.least_history, "surface.least_history")
         return count_steps(least, usage.step)
 
-    def young(self, usage: Usage, cutoffs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def young(self, usage: Usage, cutoffs: IntVector) -> NDArray[np.bool_]:
         """Return who has too little past for a forecast, shape ``(n_cutoffs, n_services)``."""
         young: NDArray[np.bool_] = observed_before(usage.values, cutoffs) < self.least(usage)
         return young
 
     def training_intervals(
-        self, usage: Usage, cutoffs: NDArray[np.int64], interval: int
+        self, usage: Usage, cutoffs: IntVector, interval: int
     ) -> NDArray[np.int64]:
         """Return where the intervals to learn from begin: a lattice through the first cutoff.
 
@@ -203,9 +204,7 @@ class RollingSurface:
         start = first - (first - least) // spacing * spacing
         return np.arange(start, int(cutoffs[-1]) - interval + 1, spacing, dtype=np.int64)
 
-    def _periods(
-        self, usage: Usage, cutoffs: NDArray[np.int64], first: int
-    ) -> list[tuple[int, int]]:
+    def _periods(self, usage: Usage, cutoffs: IntVector, first: int) -> list[tuple[int, int]]:
         """Return the ranges of cutoffs that one model serves; one begins at ``first``."""
         served = count_steps(parse_duration(self.refit, "surface.refit"), usage.step)
         number = (cutoffs - first) // served

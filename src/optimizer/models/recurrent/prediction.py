@@ -21,10 +21,7 @@ PREDICT_BATCH = 512
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """All that prediction needs, without torch: arrays and settings only.
-
-    ``task``: what it was trained for.
-    """
+    """All that prediction needs, without torch: arrays and settings only."""
 
     channels: Channels
     shape: NetworkShape

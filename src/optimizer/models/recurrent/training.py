@@ -49,10 +49,7 @@ class FitSchedule:
 
 
 class RecurrentTask(pl.LightningModule):  # type: ignore[misc]
-    """One network with its objective; keeps the score of every epoch and the best weights.
-
-    ``objective``: loss and score.
-    """
+    """One network with its objective; keeps the score of every epoch and the best weights."""
 
     def __init__(
         self, network: RecurrentNetwork, objective: Objective, schedule: FitSchedule

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
@@ -13,6 +12,7 @@ from optimizer.core.validation import require_between, require_choice
 from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.decay import decayed_means, decayed_quantiles
 from optimizer.demand.history import past_max
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import MEMORY, Usage
 
 STATISTICS = ("percentile", "average", "peak", "spikes")
@@ -83,9 +83,7 @@ class Autopilot(BasePolicy):
         self._memory_half_life = parse_duration(memory_half_life, "policy.memory_half_life")
         self._window = parse_duration(window, "policy.window")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         held = count_steps(parse_duration(HELD, "policy"), usage.step)
         values = {name: (value,) for name, value in self._values.items()} | {self.knob: knobs}
         earlier = np.maximum(cutoffs - held, 0)
@@ -95,9 +93,7 @@ class Autopilot(BasePolicy):
         requests: FloatArray = largest * (np.float32(1.0) + margins)[:, None, None]
         return requests
 
-    def _statistics(
-        self, usage: Usage, cutoffs: NDArray[np.int64], levels: Sequence[float]
-    ) -> FloatArray:
+    def _statistics(self, usage: Usage, cutoffs: IntVector, levels: Sequence[float]) -> FloatArray:
         """Return the statistic, shape ``(n_levels or 1, n_cutoffs, n_services)``."""
         memory = usage.resource == MEMORY
         half_life = (self._memory_half_life if memory else self._cpu_half_life) / usage.step

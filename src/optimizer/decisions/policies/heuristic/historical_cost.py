@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError
@@ -13,6 +12,7 @@ from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.base import BasePolicy
 from optimizer.demand.decay import Floats, Ranked, age_weights, ranked_blocks
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 
 FRONTIER = tuple(2.0**power for power in range(-1, 17))
@@ -68,9 +68,7 @@ class HistoricalCost(BasePolicy):
         super().__init__("lambda_", lambda_, FRONTIER, least_history)
         self._half_lives = [parse_duration(text, "policy.half_lives") for text in half_lives]
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         known = usage.values[:, : cutoffs.max(initial=1)]
         half_lives = [half_life / usage.step for half_life in self._half_lives]
         found = np.empty((len(knobs), len(cutoffs), len(known)), dtype=np.float32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_choice
 from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import past_max
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import MEMORY, Usage
 from optimizer.models.lookback import trailing_quantiles
 
@@ -65,9 +65,7 @@ class Krr(BasePolicy):
         super().__init__(sweep, self._values[sweep], FRONTIERS[sweep], least_history)
         self._window = parse_duration(window, "policy.window")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         window = count_steps(self._window, usage.step)
         values = {name: (value,) for name, value in self._values.items()} | {self.knob: knobs}
         if usage.resource == MEMORY:
@@ -76,7 +74,7 @@ class Krr(BasePolicy):
 
 
 def _percentiles(
-    values: FloatArray, cutoffs: NDArray[np.int64], window: int, levels: Sequence[float]
+    values: FloatArray, cutoffs: IntVector, window: int, levels: Sequence[float]
 ) -> FloatArray:
     """Return percentiles before each cutoff, shape ``(n_levels, n_cutoffs, n_services)``."""
     last = np.maximum(cutoffs - 1, 0).astype(np.int32)

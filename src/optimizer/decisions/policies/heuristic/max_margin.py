@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import past_max
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 
 FRONTIER = (-0.7, -0.5, -0.3, -0.2, -0.1, -0.05, -0.02, 0.0, 0.05, 0.15, 0.3, 0.5)
@@ -41,8 +39,6 @@ class MaxMargin(BasePolicy):
         super().__init__("margin", margin, FRONTIER, least_history)
         self._window = parse_duration(window, "policy.window")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         window = count_steps(self._window, usage.step)
         return scaled(past_max(usage.values, cutoffs, window), knobs)

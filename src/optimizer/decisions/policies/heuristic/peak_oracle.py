@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.base import BasePolicy, scaled
-from optimizer.demand.intervals import interval_peaks
+from optimizer.demand.intervals import IntVector, interval_peaks
 from optimizer.demand.usage import Usage
 
 
@@ -38,7 +35,5 @@ class PeakOracle(BasePolicy):
         require_between("policy.margin", margin, -1.0, fix=0.0, open_low=True)
         super().__init__("margin", margin, (), least_history=None)
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         return scaled(interval_peaks(usage, cutoffs), knobs)

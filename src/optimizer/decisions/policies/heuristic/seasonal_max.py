@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between, require_count
 from optimizer.decisions.policies.base import BasePolicy, scaled
 from optimizer.demand.history import peak
-from optimizer.demand.intervals import interval_stops
+from optimizer.demand.intervals import IntVector, interval_stops
 from optimizer.demand.usage import Usage
 from optimizer.models.lookback import DAY
 
@@ -47,9 +46,7 @@ class SeasonalMax(BasePolicy):
         super().__init__("margin", margin, FRONTIER, least_history)
         self._interval = parse_duration(interval, "interval")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         day = count_steps(DAY, usage.step)
         ends = interval_stops(cutoffs, count_steps(self._interval, usage.step))
         highest = np.full((len(cutoffs), usage.n_services), np.nan, dtype=np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import parse_duration
 from optimizer.core.panel import FloatArray
@@ -14,6 +13,7 @@ from optimizer.decisions.policies.base import BasePolicy
 from optimizer.decisions.policies.heuristic.vpa_buckets import bucket_ends
 from optimizer.decisions.policies.heuristic.vpa_memory import peak_quantiles
 from optimizer.demand.decay import decayed_quantiles
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import MEMORY, Usage
 
 FRONTIER = (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0)
@@ -62,9 +62,7 @@ class Vpa(BasePolicy):
         super().__init__("percentile", percentile, FRONTIER, least_history)
         self._half_life = parse_duration(half_life, "policy.half_life")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         half_life = self._half_life / usage.step
         if usage.resource == MEMORY:
             found = peak_quantiles(usage, cutoffs, half_life, knobs)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.durations import parse_duration
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.learned.cost_optimal import SWEEP, choose_levels
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.selection import PROMISES, keep_promises
 
@@ -54,9 +54,7 @@ class BudgetOptimal(ExceedancePolicy):
         super().__init__("budget", budget, sweep)
         self._memory = parse_duration(memory, "policy.memory")
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return the requests for each budget, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
         tried = choose_levels(found.levels, found.exceedance, PRICES.tolist(), self._w)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
 from optimizer.decisions.policies.heuristic.historical_cost import SHORTFALL
 from optimizer.decisions.policies.protocol import Policy
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.exceedance.surface import expected_shortfall
 
@@ -81,9 +81,7 @@ class CostOptimal(ExceedancePolicy):
         other._w = w
         return other
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
         part = slice(found.start, None)

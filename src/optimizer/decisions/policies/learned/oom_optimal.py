@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 
 SWEEP = tuple(float(value) for value in np.geomspace(0.05, 5000.0, 36).round(4))
@@ -40,9 +40,7 @@ class OomOptimal(ExceedancePolicy):
         require_between("policy.lambda_", lambda_, 0.0, fix=100.0, open_low=True)
         super().__init__("lambda_", lambda_, sweep)
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return the requests for each λ, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
         part = slice(found.start, None)

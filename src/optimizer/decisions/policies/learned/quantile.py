@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.core.panel import FloatArray
 from optimizer.core.validation import require_between
 from optimizer.decisions.policies.exceedance_policy import ExceedancePolicy
+from optimizer.demand.intervals import IntVector
 from optimizer.demand.usage import Usage
 from optimizer.models.conformal.conformal import ConformalCalibrator
 from optimizer.models.conformal.selection import PROMISES
@@ -53,9 +53,7 @@ class Quantile(ExceedancePolicy):
         self._margin = np.float32(margin)
         self._calibrator = calibrator or ConformalCalibrator()
 
-    def _requests(
-        self, usage: Usage, cutoffs: NDArray[np.int64], knobs: Sequence[float]
-    ) -> FloatArray:
+    def _requests(self, usage: Usage, cutoffs: IntVector, knobs: Sequence[float]) -> FloatArray:
         """Return the requests for each promise, shape ``(n_knobs, n_cutoffs, n_services)``."""
         found = self._forecast(usage, cutoffs)
         return self._calibrator.predict(usage, found).levels_at(tuple(knobs)) * self._margin
