@@ -101,10 +101,7 @@ def ask_events(
         store_validated(config, validated, project, map_fn=engine.map_fn)
     stale = parse_duration(parts.recommend.stale_after, "recommend.stale_after")
     steps = count_steps(stale, step)
-    events: pd.Series[float] = predict_events(
-        as_is(champions.events), validated, config, project, steps
-    )
-    return events
+    return predict_events(as_is(champions.events), validated, config, project, steps)
 
 
 main = flow_command("recommend", prepare, recommend_flow)

@@ -76,54 +76,25 @@ class FeatureChoice:
 class ExperimentConfig:
     """The whole configuration: one node per component, and the scalars.
 
-    Parameters
-    ----------
-    data, quality, target, split, model, imbalance, evaluation, store : dict
-        ``_target_`` and constructor arguments of one component each.
-    features : FeatureChoice
-        Feature groups.
-    baselines : dict
-        Models to compare with, by name.
-    seed : int
-        Seeds every random choice.
-    threads : int, optional
-        Threads of the learning libraries; None for as many as the process may use.
-    now : str, optional
-        Moment that ages in the store are counted to; None for the clock.
-    cache, tracking, registry
-        Where results are kept.
-    backfill : Backfill
-        What `flows/features.py` stores.
-    search : dict
-        ``_target_`` and arguments of the search; empty without one.
-    runner : Runner
-        What work fans out on.
-    interval : str
-        How long a request holds: the distance of cutoffs wherever requests are made.
-    bounds, conformal : dict
-        ``_target_`` and arguments of the limits of every request, and of what corrects promises.
-    surface : dict
-        ``_target_`` and arguments of the exceedance surface of each resource.
-    policy : dict
-        ``_target_`` and arguments of the right-sizing policy of each resource.
-    replay : dict
-        ``_target_`` and arguments of the replay of right-sizing policies.
-    prices : dict
-        ``_target_`` and arguments of the price catalogue; empty without one.
-    recommend, patches : dict
-        ``_target_`` and arguments of what turns requests into recommendations and patches.
-    simulate : dict
-        ``_target_`` and arguments of what `flows/simulate.py` simulates.
-    presets : dict
-        Further nodes that :func:`~optimizer.core.config.load_presets` composes.
-    backtest : Backtest
-        What `flows/backtest.py` replays.
-    trial : Trial
-        Set by a search for its jobs.
-    choices : dict
-        Which yaml each group was taken from; filled by :func:`load_config`.
-    overrides : list of str
-        As the user gave them; filled by :func:`load_config`.
+    - ``data``, ``quality``, ``target``, ``split``, ``model``, ``imbalance``, ``evaluation``,
+      ``store``: ``_target_`` and constructor arguments of one component each.
+    - ``seed``: seeds every random choice.
+    - ``threads``: threads of the learning libraries; None for as many as the process may use.
+    - ``now``: moment that ages in the store are counted to; None for the clock.
+    - ``search``: ``_target_`` and arguments of the search; empty without one.
+    - ``interval``: how long a request holds: the distance of cutoffs wherever requests are made.
+    - ``bounds``, ``conformal``: ``_target_`` and arguments of the limits of every request, and of
+      what corrects promises.
+    - ``surface``: ``_target_`` and arguments of the exceedance surface of each resource.
+    - ``policy``: ``_target_`` and arguments of the right-sizing policy of each resource.
+    - ``replay``: ``_target_`` and arguments of the replay of right-sizing policies.
+    - ``prices``: ``_target_`` and arguments of the price catalogue; empty without one.
+    - ``recommend``, ``patches``: ``_target_`` and arguments of what turns requests into
+      recommendations and patches.
+    - ``simulate``: ``_target_`` and arguments of what `flows/simulate.py` simulates.
+    - ``presets``: further nodes that :func:`~optimizer.core.config.load_presets` composes.
+    - ``choices``: which yaml each group was taken from; filled by :func:`load_config`.
+    - ``overrides``: as the user gave them; filled by :func:`load_config`.
     """
 
     data: dict[str, Any] = field(default_factory=dict)

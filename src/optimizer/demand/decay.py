@@ -42,8 +42,7 @@ class Ranked:
 
     def weigh(self, weights: Floats) -> Floats:
         """Return the weight of each value by its step, 0 where unobserved."""
-        found: Floats = np.append(weights, 0.0)[self.steps]
-        return found
+        return np.append(weights, 0.0)[self.steps]
 
 
 def rank(values: FloatArray) -> Ranked:
@@ -75,8 +74,7 @@ def ranked_quantiles(values: Floats, weights: Floats, levels: Sequence[float]) -
     total = reached[:, -1:]
     place = first_reaching(reached, total * np.asarray(levels))
     found = np.take_along_axis(values, place, axis=1)
-    quantiles: Floats = np.where(total > 0.0, found, np.nan).T
-    return quantiles
+    return np.where(total > 0.0, found, np.nan).T
 
 
 def first_reaching(ascending: Floats, wanted: Floats) -> NDArray[np.int64]:

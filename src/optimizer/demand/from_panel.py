@@ -72,8 +72,7 @@ def has_capacity(panel: Panel, resource: str) -> BoolArray:
 
     Raises ConfigError: the resource is unknown.
     """
-    known: BoolArray = ~np.isnan(_held(panel, resource)[:, -1])
-    return known
+    return ~np.isnan(_held(panel, resource)[:, -1])
 
 
 def metrics_of(resource: str) -> tuple[str, str]:

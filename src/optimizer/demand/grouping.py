@@ -94,5 +94,4 @@ def _correlate(past: _Matrix, lag: int) -> _Matrix:
 def _high(past: _Matrix, count: NDArray[np.int64]) -> _Matrix:
     """Return P99 of each row's observed values."""
     rank = np.maximum(np.ceil(0.99 * count).astype(np.int64) - 1, 0)
-    found: _Matrix = np.take_along_axis(np.sort(past, axis=1), rank[:, None], axis=1)[:, 0]
-    return found
+    return np.take_along_axis(np.sort(past, axis=1), rank[:, None], axis=1)[:, 0]

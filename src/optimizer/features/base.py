@@ -255,8 +255,7 @@ def shift(values: Array, steps: int) -> Array:
 def divide(numerator: Array, denominator: Array, floor: float = EPSILON) -> Array:
     """Return the ratio, taken in float32, with the denominator held at ``floor`` or above."""
     lower = np.maximum(denominator.astype(np.float32, copy=False), np.float32(floor))
-    result: Array = np.divide(numerator.astype(np.float32, copy=False), lower, out=lower)
-    return result
+    return np.divide(numerator.astype(np.float32, copy=False), lower, out=lower)
 
 
 RESOLVED = 30

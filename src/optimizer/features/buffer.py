@@ -82,8 +82,7 @@ class TelemetryBuffer:
     @property
     def present(self) -> BoolArray:
         """Which services have a row at the newest step."""
-        flags: BoolArray = self._present[self._end - 1, : self.n_services]
-        return flags
+        return self._present[self._end - 1, : self.n_services]
 
     def tail(self, metric: str, steps: int, skip: int = 0) -> FloatArray:
         """Return the last steps of a metric, a view of shape ``(steps, n_services)``.
@@ -93,8 +92,7 @@ class TelemetryBuffer:
         """
         start = self._end - min(steps, self.keep_steps)
         rows = slice(start, self._end - skip)
-        values: FloatArray = self._values[self.metrics.index(metric), rows, : self.n_services]
-        return values
+        return self._values[self.metrics.index(metric), rows, : self.n_services]
 
     def tail_clusters(self, steps: int) -> IntArray:
         """Return the cluster codes of the last steps, a view; the last known one in gaps."""

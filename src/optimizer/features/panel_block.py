@@ -43,8 +43,7 @@ class PanelBlock(Block):
 
     def metric(self, name: str) -> FloatArray:
         """Return the metric, a view."""
-        values: FloatArray = self.panel.metric(name)[self.services]
-        return values
+        return self.panel.metric(name)[self.services]
 
     def earlier(self, name: str, steps: int) -> Array:
         """Return the metric ``steps`` earlier, a view of the metric after as many gaps."""

@@ -155,8 +155,7 @@ def same_hour_mean(
         value = gather(grid, service, step - back)
         total += np.nan_to_num(value)
         seen += ~np.isnan(value)
-    mean: FloatArray = np.where(seen > 0, total / np.maximum(seen, 1), np.nan).astype(np.float32)
-    return mean
+    return np.where(seen > 0, total / np.maximum(seen, 1), np.nan).astype(np.float32)
 
 
 def eight_features(panel: Panel, metric: str, service: IntArray, step: IntArray) -> FloatArray:

@@ -34,14 +34,12 @@ class Dataset:
     @property
     def service(self) -> IntArray:
         """Service index of each row in the panel, shape ``(n,)``."""
-        index: IntArray = self.table.service[self.rows]
-        return index
+        return self.table.service[self.rows]
 
     @property
     def step(self) -> IntArray:
         """Step index of each row in the panel, shape ``(n,)``: the moment of prediction."""
-        index: IntArray = self.table.step[self.rows]
-        return index
+        return self.table.step[self.rows]
 
     @property
     def timestamps(self) -> NDArray[np.datetime64]:

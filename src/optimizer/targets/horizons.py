@@ -55,5 +55,4 @@ def count_ahead(flags: Array, steps: int) -> Array:
     np.cumsum(flags, axis=1, out=total[:, 1:])
     now = np.arange(n_steps) + 1
     until = np.minimum(now + steps, n_steps)
-    result: Array = total[:, until] - total[:, now]
-    return result
+    return total[:, until] - total[:, now]

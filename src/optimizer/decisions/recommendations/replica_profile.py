@@ -132,5 +132,4 @@ def _percentile(values: FloatArray, share: float) -> FloatArray:
     """Return the least value that a share of each row's observed ones does not exceed."""
     count = np.sum(~np.isnan(values), axis=1)
     rank = np.maximum(np.ceil(share * count - 1e-9).astype(np.int64) - 1, 0)
-    found: FloatArray = np.take_along_axis(np.sort(values, axis=1), rank[:, None], axis=1)[:, 0]
-    return found
+    return np.take_along_axis(np.sort(values, axis=1), rank[:, None], axis=1)[:, 0]

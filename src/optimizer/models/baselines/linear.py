@@ -39,29 +39,22 @@ class Linear(PointForecaster):
         self._models: tuple[StandardisedLinear, ...] = ()
 
     def _learn(self, train: Dataset, task: ForecastTask, runtime: Runtime) -> None:
-        from sklearn.impute import SimpleImputer
         from sklearn.linear_model import Ridge
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         X, anchor = self._inputs(train, task)
         models = []
         for position in range(len(task.horizons)):
             residual = train.y[:, position] - anchor
             known = ~np.isnan(residual)
-            imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-            model = make_pipeline(imputer, StandardScaler(), Ridge(alpha=self.alpha))
-            with threadpool_limits(runtime.threads):
-                model.fit(X[known], residual[known])
-            models.append(StandardisedLinear.of(model))
+            rows = X[known], residual[known]
+            ridge = Ridge(alpha=self.alpha)
+            models.append(StandardisedLinear.fit(ridge, *rows, runtime.threads))
         self._models = tuple(models)
 
     def _points(self, samples: Dataset, task: ForecastTask) -> FloatArray:
         X, anchor = self._inputs(samples, task)
         columns = [anchor + model.predict(X) for model in self._models]
-        points: FloatArray = np.stack(columns, axis=1).astype(np.float32)
-        return points
+        return np.stack(columns, axis=1).astype(np.float32)
 
     def _inputs(self, samples: Dataset, task: ForecastTask) -> tuple[FloatArray, FloatArray]:
         last = last_observed(samples.panel.metric(task.metric))

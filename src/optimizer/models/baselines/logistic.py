@@ -53,11 +53,7 @@ class Logistic(Stateful):
         runtime: Runtime,
     ) -> TrainingLog:
         """Fit on the training rows; validation is not used."""
-        from sklearn.impute import SimpleImputer
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         self._metric = task.metric
         require_positives(train.y, 1)
@@ -65,11 +61,8 @@ class Logistic(Stateful):
         if imbalance.resamples:
             X, y, line = imbalance.resample(X, y, runtime.seed)
         solver = LogisticRegression(C=self.C, solver="newton-cholesky", random_state=runtime.seed)
-        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-        model = make_pipeline(imputer, StandardScaler(), solver)
-        with threadpool_limits(runtime.threads):
-            model.fit(X, y > 0.5, logisticregression__sample_weight=imbalance.sample_weight(y))
-        self._model = StandardisedLinear.of(model)
+        given = {"logisticregression__sample_weight": imbalance.sample_weight(y)}
+        self._model = StandardisedLinear.fit(solver, X, y > 0.5, runtime.threads, **given)
         notes = [line] if line else []
         if imbalance.loss is not None:
             notes.append("logistic keeps the log loss: it has no focal loss")

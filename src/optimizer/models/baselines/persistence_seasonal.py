@@ -30,5 +30,4 @@ class PersistenceSeasonal(SeasonalNaive):
             np.where(np.isnan(now), seasonal, now),
             np.where(np.isnan(seasonal), now, seasonal),
         )
-        mean: FloatArray = (np.float32(0.5) * (now + seasonal)).astype(np.float32)
-        return mean
+        return (np.float32(0.5) * (now + seasonal)).astype(np.float32)

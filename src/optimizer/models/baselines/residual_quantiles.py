@@ -40,8 +40,7 @@ class ServiceTable:
         known = {name: index for index, name in enumerate(self.services)}
         names = samples.panel.services
         index = np.array([known.get(name, len(known)) for name in names], dtype=np.int64)
-        found: FloatArray = self.values[index[samples.service]]
-        return found
+        return self.values[index[samples.service]]
 
 
 def service_means(service: IntArray, values: FloatArray, services: tuple[str, ...]) -> ServiceTable:

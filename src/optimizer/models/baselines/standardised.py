@@ -29,8 +29,22 @@ class StandardisedLinear:
     intercept: float
 
     @classmethod
-    def of(cls, pipeline: Any) -> StandardisedLinear:
-        """Return the numbers of scikit-learn's fitted pipeline, whose objects change by version."""
+    def fit(
+        cls, solver: Any, X: FloatArray, y: NDArray[Any], threads: int, **given: Any
+    ) -> StandardisedLinear:
+        """Return the numbers of a fitted pipeline of scikit-learn, whose objects change by version.
+
+        ``solver``: its last step, unfitted. ``given``: what ``fit`` of the pipeline takes besides.
+        """
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+        pipeline = make_pipeline(imputer, StandardScaler(), solver)
+        with threadpool_limits(threads):
+            pipeline.fit(X, y, **given)
         imputer, scaler, linear = (step for _, step in pipeline.steps)
         parts = (imputer.statistics_, scaler.mean_, scaler.scale_, np.ravel(linear.coef_))
         median, mean, scale, coef = (np.asarray(part, dtype=np.float64) for part in parts)
@@ -39,5 +53,4 @@ class StandardisedLinear:
     def predict(self, X: FloatArray) -> Vector:
         """Return the weighted sum per row, float64, shape ``(n,)``; for events it is log-odds."""
         inputs = (np.where(np.isnan(X), self.median, X) - self.mean) / self.scale
-        found: Vector = inputs @ self.coef + self.intercept
-        return found
+        return inputs @ self.coef + self.intercept

@@ -122,8 +122,7 @@ def pinball_losses(y: FloatArray, forecasts: FloatArray, level: float) -> Matrix
     n_experts)``: the experts' quantiles of this level.
     """
     short = y[:, None].astype(np.float64) - forecasts
-    losses: Matrix = np.maximum(level * short, (level - 1.0) * short)
-    return losses
+    return np.maximum(level * short, (level - 1.0) * short)
 
 
 def relative_losses(total: Matrix, count: Matrix) -> tuple[Matrix, NDArray[np.bool_]]:

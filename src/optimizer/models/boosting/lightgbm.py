@@ -211,10 +211,9 @@ class LightGBM(Booster):
 
     def _gains(self, model: Any) -> NDArray[np.float64]:
         models = model if isinstance(model, tuple) else (model,)
-        gains: NDArray[np.float64] = sum(
+        return sum(
             (one.feature_importance("gain") for one in models), start=np.zeros(len(self._names))
         )
-        return gains
 
     def _write(self, model: Any) -> bytes:
         return write_booster(model)

@@ -147,8 +147,7 @@ class PastPeaks(_Counted):
 def log_losses(y: NDArray[np.floating], share: NDArray[np.floating]) -> FloatVector:
     """Return -y·log p - (1 - y)·log(1 - p) per row, ``p`` within [1e-4, 1 - 1e-4]."""
     p = np.clip(np.asarray(share, dtype=np.float64), LEAST, 1.0 - LEAST)
-    losses: FloatVector = -y * np.log(p) - (1.0 - y) * np.log1p(-p)
-    return losses
+    return -y * np.log(p) - (1.0 - y) * np.log1p(-p)
 
 
 @runtime_checkable

@@ -232,8 +232,7 @@ def _mean(values: FloatArray) -> FloatArray:
 
 def _log_ratio(level: FloatArray, scale: FloatArray) -> FloatArray:
     """Return log((level + scale / 1000) / scale): finite for a level of 0."""
-    ratio: FloatArray = np.log(np.maximum(level, 0.0) / scale + np.float32(1e-3))
-    return ratio
+    return np.log(np.maximum(level, 0.0) / scale + np.float32(1e-3))
 
 
 def log_levels(levels: FloatArray, references: FloatArray) -> FloatArray:

@@ -189,8 +189,7 @@ class RollingSurface:
 
     def young(self, usage: Usage, cutoffs: IntVector) -> NDArray[np.bool_]:
         """Return who has too little past for a forecast, shape ``(n_cutoffs, n_services)``."""
-        young: NDArray[np.bool_] = observed_before(usage.values, cutoffs) < self.least(usage)
-        return young
+        return observed_before(usage.values, cutoffs) < self.least(usage)
 
     def training_intervals(
         self, usage: Usage, cutoffs: IntVector, interval: int

@@ -64,10 +64,7 @@ class Channels:
     def scale(self, values: FloatArray, position: int) -> FloatArray:
         """Return a metric in training standard deviations from the training mean."""
         raw = np.log1p(values) if self.metrics[position] in self.logged else values
-        scaled: FloatArray = (raw - np.float32(self.mean[position])) / np.float32(
-            self.std[position]
-        )
-        return scaled
+        return (raw - np.float32(self.mean[position])) / np.float32(self.std[position])
 
 
 def fit_channels(train: Dataset, metric: str, length: int, *, calendar: bool) -> Channels:

@@ -54,8 +54,7 @@ def _running_peaks(values: FloatArray, first: NDArray[np.int64], day: int) -> Fl
     source = first[:, None] + np.arange(n_days * day)
     moved = np.take_along_axis(values, np.minimum(source, n_steps - 1), axis=1)
     moved = np.where(source < n_steps, moved, np.float32(np.nan))
-    running: FloatArray = np.fmax.accumulate(moved.reshape(len(values), n_days, day), axis=2)
-    return running
+    return np.fmax.accumulate(moved.reshape(len(values), n_days, day), axis=2)
 
 
 def _raised(peaks: FloatArray, capacity: FloatArray) -> FloatArray:
