@@ -57,7 +57,6 @@ def backtest_flow(
     - ``overrides``: Hydra overrides, for example ``["backtest.resource=memory"]``.
     - ``output_dir``: where tables, plots and ``backtest.json`` go; a directory under ``outputs/``
       if absent.
-    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "backtest")

@@ -45,7 +45,6 @@ def features_flow(
 
     - ``overrides``: Hydra overrides, for example ``["data=table", "data.path=fleet.parquet"]``.
     - ``output_dir``: not written to: what this flow leaves is the store.
-    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     ready, _ = start_flow(prepared, build_components, overrides, output_dir or ".", "features")
     config, parts = ready.config, ready.parts

@@ -64,7 +64,6 @@ def recommend_flow(
     - ``overrides``: Hydra overrides, for example ``["prices=aws", "policy.cpu.lambda_=10"]``.
     - ``output_dir``: where ``recommendations.csv``, ``.json`` and ``.parquet``, ``report.html`` and
       ``patches/`` go; a directory under ``outputs/`` if absent.
-    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "recommend")

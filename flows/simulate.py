@@ -55,7 +55,6 @@ def simulate_flow(
     - ``overrides``: Hydra overrides, for example ``["simulate.resource=memory"]``.
     - ``output_dir``: where ``simulation.csv``, ``simulation.json`` and ``plots/`` go; a directory
       under ``outputs/`` if absent.
-    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     ready, output = start_flow(prepared, prepare, overrides, output_dir, "simulate")

@@ -56,7 +56,6 @@ def train_flow(
     - ``output_dir``: where ``metrics.json``, ``predictions.parquet`` and ``plots/`` go; a directory
       under ``outputs/`` if absent.
     - ``reference``: overrides of another model to compare with on the same test rows.
-    - ``prepared``: what the overrides compose to, if the caller has built it already.
     """
     began = time.perf_counter()
     other = None if reference is None else load_config(reference)

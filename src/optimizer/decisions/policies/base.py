@@ -21,17 +21,8 @@ from optimizer.models.exceedance.forecast import Surface
 class BasePolicy(ABC):
     """A policy of one formula over past usage, the same for every service.
 
-    Parameters
-    ----------
-    knob : str
-        Name of the argument that trades cost against risk.
-    value : float
-        The configured one.
-    frontier : sequence of float
-        Values that span its frontier.
-    least_history : str, optional
-        A service with fewer observed steps before a cutoff gets no request there; none needed if
-        absent.
+    ``knob``: name of the argument that trades cost against risk. ``least_history``: a service with
+    fewer observed steps before a cutoff gets no request there; none needed if absent.
     """
 
     learns: ClassVar[bool] = False

@@ -16,14 +16,7 @@ from optimizer.models.exceedance.rolling import RollingSurface
 class ExceedancePolicy(BasePolicy):
     """A policy whose requests come from an exceedance surface: see :meth:`with_surface`.
 
-    Parameters
-    ----------
-    knob : str
-        Name of the argument that trades cost against risk.
-    value : float
-        The configured one.
-    frontier : sequence of float
-        Values that span its frontier.
+    ``knob``: name of the argument that trades cost against risk.
     """
 
     learns: ClassVar[bool] = True

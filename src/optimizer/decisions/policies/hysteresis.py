@@ -20,8 +20,6 @@ class WithHysteresis(Wrapper):
 
     Parameters
     ----------
-    policy : Policy
-        The one to wrap.
     tolerance : float
         A change of less than this share of the request in force is not made, at least 0.
     cooldown : str

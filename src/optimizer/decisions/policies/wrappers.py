@@ -25,10 +25,7 @@ SLACK = 1e-6
 class Wrapper(ABC):
     """A policy that changes what another one requests; the knob stays the other's.
 
-    Parameters
-    ----------
-    policy : Policy
-        The one to wrap, a wrapper or not.
+    ``policy``: the one to wrap, a wrapper or not.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -85,8 +82,6 @@ class WithMargin(Wrapper):
 
     Parameters
     ----------
-    policy : Policy
-        The one to wrap.
     margin : float
         Share of the request on top, above -1.
     """
@@ -107,8 +102,6 @@ class WithinLimits(Wrapper):
 
     Parameters
     ----------
-    policy : Policy
-        The one to wrap.
     floor : float
         Least request, in the resource's unit; it wins over a lower ceiling.
     ceiling : float, optional
@@ -155,8 +148,6 @@ class Rounded(Wrapper):
 
     Parameters
     ----------
-    policy : Policy
-        The one to wrap.
     step : float, optional
         Sizes are the multiples of this, in the resource's unit.
     sizes : sequence of float, optional
