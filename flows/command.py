@@ -105,7 +105,7 @@ def start_flow(
 ) -> tuple[Prepared[P], Path]:
     """Return what a flow works with and the directory of its files.
 
-    ``prepared``: From the command that started the flow. ``build_parts``: builds the components
+    ``prepared``: from the command that started the flow. ``build_parts``: builds the components
     where there is no command. ``overrides``: what to compose then. ``output_dir``: where files go;
     a directory under ``outputs/`` if absent.
     """

@@ -146,7 +146,7 @@ def mean_excess(shares: Floats, censored: BoolArray, settings: Censoring) -> Flo
     float64, shape ``(n_services,)``: Σ (share - threshold)⁺ over all steps ÷ uncensored steps above
     the threshold, at least ``least``.
 
-    - ``shares``: Usage over the limit in force, shape ``(n_services, n_steps)``; NaN in gaps, 0
+    - ``shares``: usage over the limit in force, shape ``(n_services, n_steps)``; NaN in gaps, 0
       where no limit was in force.
     - ``censored``: bool, same shape.
     - ``settings``: gives the threshold and the least mean.
@@ -237,7 +237,7 @@ def clipped_services(
 def format_clipped(services: Sequence[str], shown: int = 5) -> str:
     """Return one plain sentence that names clipped services; empty if there is none.
 
-    ``services``: From :func:`clipped_services`. ``shown``: how many are named; the rest are
+    ``services``: from :func:`clipped_services`. ``shown``: how many are named; the rest are
     counted.
     """
     if not services:

@@ -180,7 +180,7 @@ def alarm_curve(
 ) -> AlarmCurve:
     """Return the curve from no alarm down to the first threshold above ``max_rate``.
 
-    - ``fold``: From :func:`alarm_fold`.
+    - ``fold``: from :func:`alarm_fold`.
     - ``score``: shape ``(n,)``, in the order of the samples.
     - ``max_rate``: False alarm episodes per service-week at which the scan stops; that point is
       kept.

@@ -59,7 +59,7 @@ def average_precisions(
     """Return the average precision of each resample; NaN for one without a positive.
 
     ``service``, ``y_true``, ``y_score``: shape ``(n,)``: service index, outcome 0 or 1, and score
-    of each row. ``counts``: From :func:`resample_services`.
+    of each row. ``counts``: from :func:`resample_services`.
 
     Notes
     -----
@@ -98,7 +98,7 @@ def weighted_means(
     """Return the mean over rows of each resample; rows whose value is NaN are left out.
 
     ``service``: integer, shape ``(n,)``. ``values``: shape ``(n,)``: for example each row's
-    absolute error, pinball loss or squared error. ``counts``: From :func:`resample_services`.
+    absolute error, pinball loss or squared error. ``counts``: from :func:`resample_services`.
     """
     known = ~np.isnan(values)
     n_services = counts.shape[1]
@@ -119,7 +119,7 @@ def brier_skills(
 ) -> FloatVector:
     """Return the Brier skill of each resample, against its own prevalence by default.
 
-    ``service``, ``y_true``, ``y_score``: shape ``(n,)``. ``counts``: From
+    ``service``, ``y_true``, ``y_score``: shape ``(n,)``. ``counts``: from
     :func:`resample_services`. ``reference``: shape ``(n,)``: probabilities to beat.
     """
     outcome = np.asarray(y_true, dtype=np.float64)

@@ -30,7 +30,7 @@ class QuantileCalibrator(Stateful):
     q-quantile of ``(y - p_q) / spread`` on the validation fold: exactly a share q of its actuals
     then lies at or below the adjusted quantile.
 
-    - ``levels``: Quantile levels, ascending.
+    - ``levels``: quantile levels, ascending.
     - ``lower_bound``: no quantile is below it: utilization is never negative. None switches it off.
     - ``shift_``: float64, shape ``(n_horizons, n_quantiles)``: the multiples ``c``; 0 leaves a
       quantile.

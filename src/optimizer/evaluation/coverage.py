@@ -38,7 +38,7 @@ def tabulate_promises(
     - ``outlook``: at the cutoffs.
     - ``usage``: what happened after them.
     - ``cutoffs``: int64, shape ``(n_cutoffs,)``.
-    - ``groups``: Group of each service.
+    - ``groups``: group of each service.
     """
     peaks = usage.resource == MEMORY
     levels = outlook.levels_at(SHARES, peaks=peaks)

@@ -22,7 +22,7 @@ class FeatureSpec:
     - ``lookback``: duration of history that the value at time t reads, ending at t; ``"0h"`` for
       the present step only.
     - ``source``: metrics it is computed from; empty for calendar features.
-    - ``view``: Feature view of the store that it belongs to.
+    - ``view``: feature view of the store that it belongs to.
     - ``scope``: entity the view is keyed by, ``"service"`` or ``"cluster"``.
     - ``inputs``: features of the same row that it is derived from on demand; empty if it is stored.
     - ``reach``: history that an exponential mean still shows in float32; empty where it is the

@@ -73,7 +73,7 @@ def widen(windows: Array, length: int, steps: int, pick: np.ufunc, apart: int = 
     """Return windows of ``steps`` samples from shorter ones: 1 to 168 takes eight vector passes.
 
     ``windows``: result of each window of ``length`` samples, shape ``(n_services, n_steps)``.
-    ``length``, ``steps``: Dataset of a given and of a wanted window, ``length <= steps``. ``pick``:
+    ``length``, ``steps``: samples of a given and of a wanted window, ``length <= steps``. ``pick``:
     joins two windows, which may overlap: a minimum or maximum.
     """
     while length < steps:

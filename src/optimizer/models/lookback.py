@@ -84,7 +84,7 @@ def trailing_quantiles(
     - ``values``: float32, shape ``(n_services, n_steps)``, NaN in gaps.
     - ``at``: service and step t of each row, shape ``(n,)``.
     - ``window``: steps, at least 1; shortened to the clock.
-    - ``levels``: Quantile levels in (0, 1), linear between order statistics.
+    - ``levels``: quantile levels in (0, 1), linear between order statistics.
     """
     size = min(window, values.shape[1])
     padded = np.pad(values, ((0, 0), (size - 1, 0)), constant_values=np.nan)
@@ -103,7 +103,7 @@ def same_hour_quantiles(
     - ``values``: float32, shape ``(n_services, n_steps)``, NaN in gaps.
     - ``at``: service and step t of each row, shape ``(n,)``.
     - ``back``: how many steps before t each of the days is: :func:`steps_back`.
-    - ``levels``: Quantile levels in (0, 1), linear between order statistics.
+    - ``levels``: quantile levels in (0, 1), linear between order statistics.
     """
     service, step = at[0][:, None], at[1][:, None]
     return _quantiles(

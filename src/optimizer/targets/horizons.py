@@ -33,7 +33,7 @@ def resolve_horizon(horizon: str, step: pd.Timedelta) -> tuple[pd.Timedelta, int
 def check_metric(metric: str) -> None:
     """Raise unless the metric is a utilisation.
 
-    Raises ConfigError: Another metric was asked for.
+    Raises ConfigError: another metric was asked for.
     """
     if metric not in PREDICTABLE:
         raise ConfigError(

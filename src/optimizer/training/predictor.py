@@ -28,7 +28,7 @@ class TrainedModel:
     """What is registered and served.
 
     - ``name``: which model it is, for example ``lightgbm``.
-    - ``features``: Names of these features, in order.
+    - ``features``: names of these features, in order.
     - ``step``: the clock it was trained on.
     - ``calibrator``: fitted on the validation fold; None leaves predictions as they are.
     - ``threshold``: decision threshold on the calibrated probability; None for forecasts.

@@ -96,8 +96,8 @@ def request_bounded(
     float32, shape ``(n_knobs, n_cutoffs, n_services)``, never NaN: where the policy does not know,
     the present capacity stays. Raises ValueError: the policy's answer is not of that shape.
 
-    - ``policy``: Is asked once, for all cutoffs and knobs.
-    - ``usage``: Usage of all services; the policy reads what lies before each cutoff.
+    - ``policy``: is asked once, for all cutoffs and knobs.
+    - ``usage``: usage of all services; the policy reads what lies before each cutoff.
     - ``cutoffs``: int64, ascending.
     """
     requests = policy.request(usage, cutoffs, knobs)

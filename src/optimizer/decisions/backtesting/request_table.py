@@ -31,7 +31,7 @@ def frame_requests(
     policies) and ``risk``: the calibrated probability that a step uses more than the target. Bounds
     and risk are NaN where nothing is known.
 
-    - ``usage``: Names the services and the clock.
+    - ``usage``: names the services and the clock.
     - ``cutoffs``: int64, ascending.
     - ``outlook``: at the cutoffs.
     """

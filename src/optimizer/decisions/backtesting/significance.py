@@ -63,7 +63,7 @@ def compare_cost(
     """Return how much dearer a policy is than the best rule, with its interval.
 
     ``rules``: frontiers of the rules, per service, by name; without any, there is nothing to
-    compare with. ``counts``: From :func:`draw_services`. ``reference``: per service: caps the unmet
+    compare with. ``counts``: from :func:`draw_services`. ``reference``: per service: caps the unmet
     demand of all sides.
     """
     whole = np.ones((1, counts.shape[1]), dtype=np.int32)

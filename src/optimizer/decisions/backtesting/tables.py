@@ -115,7 +115,7 @@ def tabulate_frontier(
 def compare_groups(found: Mapping[str, PolicyReplay], groups: Sequence[str]) -> pd.DataFrame:
     """Return :func:`compare_rules` of the whole fleet and of each group of several services.
 
-    ``group``, ``services`` (how many), then the columns of :func:`compare_rules`. ``groups``: Group
+    ``group``, ``services`` (how many), then the columns of :func:`compare_rules`. ``groups``: group
     of each service.
     """
     tables = []

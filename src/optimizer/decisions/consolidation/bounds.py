@@ -71,7 +71,7 @@ def pods_of(
     unknown or negative.
 
     - ``cores``, ``memory_gib``: shape ``(n_services,)``: total requests, at least 0.
-    - ``node``: From :func:`offer`.
+    - ``node``: from :func:`offer`.
     - ``replicas``: integer, shape ``(n_services,)``: equal pods of each service; one by default.
     """
     asked = np.stack([cores, memory_gib], axis=-1).astype(np.float64)

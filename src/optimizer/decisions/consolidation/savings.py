@@ -53,9 +53,9 @@ class PackedSaving:
     """A saving split into what requests free and what nodes save.
 
     - ``before``, ``after``: nodes of the present and of the recommended requests.
-    - ``freed``: Monthly cost of the requests less that of the recommended ones, at the prices of a
+    - ``freed``: monthly cost of the requests less that of the recommended ones, at the prices of a
       core and a GiB; room for others, but no money until nodes go.
-    - ``realised``: Monthly cost of the nodes that can be removed; negative where nodes must be
+    - ``realised``: monthly cost of the nodes that can be removed; negative where nodes must be
       added.
     - ``realised_low``, ``realised_high``: the saving between the bounds: equal to it where both
       packings are proven.

@@ -56,7 +56,7 @@ def price_recommendations(
     cutoff, a month; its P10 and P90 come from resampling the days.
 
     - ``frame``: rows of every resource, in the order of ``asked`` and then of the services.
-    - ``catalogue``: Without one, savings are NaN: there is no default price.
+    - ``catalogue``: without one, savings are NaN: there is no default price.
     - ``seed``: seeds the bootstrap over days.
     """
     if catalogue is None:
@@ -151,7 +151,7 @@ def _requests(wide: pd.DataFrame, side: str) -> Requests:
 def join_resources(frames: Sequence[pd.DataFrame], events: pd.Series[float] | None) -> pd.DataFrame:
     """Return all resources in one frame, with the risk of the service and of an event.
 
-    ``risk`` is the highest over a service's resources. ``frames``: From
+    ``risk`` is the highest over a service's resources. ``frames``: from
     :func:`~optimizer.decisions.recommendations.recommend.recommend_resource`. ``events``:
     Probability of a scale event by ``service_id``; NaN without a model.
     """

@@ -52,7 +52,7 @@ def format_reasons(
     """Return one sentence per service.
 
     - ``codes``: reason codes, shape ``(n_services,)``.
-    - ``usage``: Names the resource; its observed steps tell the history.
+    - ``usage``: names the resource; its observed steps tell the history.
     - ``current``, ``target``, ``exceedance``: shape ``(n_services,)``.
     - ``spans``: silence after which nothing is recommended, and history that suffices for all
       policies.

@@ -74,8 +74,8 @@ class BacktestResult:
     """A replay, ready to be told of.
 
     ``usage``: what was used. ``cutoffs``: int64, shape ``(n_cutoffs,)``. ``outlook``: at the
-    cutoffs. ``known``: share of the requests at which a surface was known. ``groups``: Group of
-    each service. ``prices``: Without one nothing is told in money.
+    cutoffs. ``known``: share of the requests at which a surface was known. ``groups``: group of
+    each service. ``prices``: without one nothing is told in money.
     """
 
     found: dict[str, PolicyReplay]

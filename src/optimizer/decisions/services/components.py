@@ -28,7 +28,7 @@ class Decisions:
     """Components of requests and recommendations, built: nothing has been read yet.
 
     ``source``, ``bounds``, ``conformal``, ``replay``, ``recommend``, ``simulate``: one component
-    each. ``surfaces``, ``policies``: one component per resource. ``prices``: Without one nothing is
+    each. ``surfaces``, ``policies``: one component per resource. ``prices``: without one nothing is
     told in money.
     """
 

@@ -100,7 +100,7 @@ def recommend(
     """Return what every service should request until the next cutoff, and what that saves.
 
     ``config``: gives the seed and the names of the policies. ``champions``: see
-    :func:`load_champions`. ``events``: Probability of a scale event by service.
+    :func:`load_champions`. ``events``: probability of a scale event by service.
     """
     requests = {
         resource: evaluate_policy(

@@ -60,7 +60,7 @@ class HorizontalAutoscaler:
     def desired(self, replicas: Counts, utilisation: Floats) -> Counts:
         """Return ceil(replicas * utilisation / target), within bounds; NaN changes nothing.
 
-        ``replicas``: int64, running now. ``utilisation``: Usage over the request of all replicas,
+        ``replicas``: int64, running now. ``utilisation``: usage over the request of all replicas,
         same shape.
         """
         ratio = utilisation / self.target

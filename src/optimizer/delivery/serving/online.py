@@ -31,7 +31,7 @@ SAMPLE = 100
 class OnlineFeatures:
     """What the store served.
 
-    - ``names``: Feature names, in the order of a feature table.
+    - ``names``: feature names, in the order of a feature table.
     - ``values``: float32, shape ``(n_features, n_services)``; NaN in a gap and where nothing is
       served.
     - ``timestamps``: datetime64[us] UTC, shape ``(n_services,)``: the moment of the values, NaT if
@@ -66,7 +66,7 @@ class OnlineFeatures:
     def require_fresh(self) -> OnlineFeatures:
         """Return the features if every service was served fresh ones.
 
-        Raises StoreError: Names the first service that was not, and why.
+        Raises StoreError: names the first service that was not, and why.
         """
         for service, status, moment in zip(
             self.services, self.status, self.timestamps, strict=True

@@ -51,7 +51,7 @@ def plot_importance(importance: Mapping[str, float], top: int = TOP) -> Figure:
 def plot_training(log: TrainingLog) -> Figure:
     """Return the curves of a fit and the iteration kept.
 
-    ``log``: From the model's fit; without curves the plot says so.
+    ``log``: from the model's fit; without curves the plot says so.
     """
     figure, (axis,) = new_figure()
     for place, (name, values) in enumerate(log.curves.items()):

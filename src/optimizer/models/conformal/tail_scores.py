@@ -47,8 +47,8 @@ def count_tail_scores(
     """Return how many steps, and peaks, of an interval came out in each bin of depth.
 
     float64, shape ``(n_services, BINS)`` each: of steps, and of the interval's maximum (one where
-    any step was observed). All 0 where the forecast is unknown. ``coming``: Usage of the interval,
-    shape ``(n_services, n_steps)``; NaN where unobserved. ``levels``, ``depths``: From
+    any step was observed). All 0 where the forecast is unknown. ``coming``: usage of the interval,
+    shape ``(n_services, n_steps)``; NaN where unobserved. ``levels``, ``depths``: from
     :func:`tail_scores_of`, shape ``(n_services, n_levels)``.
     """
     found = interpolate(coming, levels, depths)

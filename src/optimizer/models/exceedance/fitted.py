@@ -96,9 +96,9 @@ class TrainedSurface:
         """Return the surface of the interval after each cutoff, as ``RollingSurface`` does.
 
         Calibration cutoffs first: those at or after ``fitted_until`` within the calibration period.
-        ``usage``: Usage of the resource and on the clock that it was trained on. A cutoff uses what
+        ``usage``: usage of the resource and on the clock that it was trained on. A cutoff uses what
         lies before it; at one before ``fitted_until`` the model knows what comes. ``cutoffs``:
-        int64, ascending, at least 1, at most an interval apart. Raises SchemaError: Another
+        int64, ascending, at least 1, at most an interval apart. Raises SchemaError: another
         resource or clock, or requests that would outlive the forecast.
         """
         return self.answer(usage, cutoffs).forecast
@@ -221,7 +221,7 @@ def reference_cases(
 def fit_surface(training_intervals: IntervalDataset, settings: RollingSurface) -> TrainedSurface:
     """Learn from intervals that have ended.
 
-    ``training_intervals``: From :func:`build_intervals`. ``settings``: the same. Raises
+    ``training_intervals``: from :func:`build_intervals`. ``settings``: the same. Raises
     InsufficientHistoryError: fewer than 400 of their levels have an outcome.
     """
     usage = training_intervals.usage

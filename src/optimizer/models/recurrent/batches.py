@@ -22,7 +22,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class WindowSource:
     """Windows that can be gathered by row, with their labels and weights.
 
-    ``gather``: From rows, shape ``(b,)``, to windows, shape ``(b, length, n_channels)``. ``y``:
+    ``gather``: from rows, shape ``(b,)``, to windows, shape ``(b, length, n_channels)``. ``y``:
     float32, shape ``(n,)`` or ``(n, n_horizons)``. ``weight``: float32, shape ``(n,)``.
     """
 

@@ -36,7 +36,7 @@ def event_source(
     consistent with it. What is lost is roughness: an average of two noisy paths is smoother
     than either. Weights are scaled to average 1.
 
-    ``train``: Training rows with labels 0 or 1.
+    ``train``: training rows with labels 0 or 1.
     """
     if not imbalance.resamples:
         return _view_source(windows, train, _weight(imbalance, train.y)), ""

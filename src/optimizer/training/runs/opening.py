@@ -19,7 +19,7 @@ def open_training(
     """Return the training of the configured target.
 
     ``inputs``: validated telemetry and, of a target that labels rows, the training set.
-    ``reference``: Another configuration to compare with on the same test rows. Raises ConfigError:
+    ``reference``: another configuration to compare with on the same test rows. Raises ConfigError:
     a surface was to be compared with a reference, which only a search has.
     """
     if parts.target.kind != "exceedance":

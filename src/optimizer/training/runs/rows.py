@@ -47,7 +47,7 @@ class RowResult:
 class RowTraining:
     """Everything that a training on rows computes, fold by fold.
 
-    ``reference``: Another configuration to compare with on the same test rows.
+    ``reference``: another configuration to compare with on the same test rows.
     """
 
     config: ExperimentConfig
