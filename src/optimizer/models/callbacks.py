@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,3 +50,20 @@ class TrainingCallback:
         """
         if self.tell is not None and np.isfinite(value):
             self.tell(self.start + share * (self.stop - self.start), float(value))
+
+
+@contextmanager
+def round_bar(total: int, label: str, shown: bool) -> Iterator[Callable[[], None]]:
+    """Yield a function to call once per boosting round; it draws one progress bar for all boosters.
+
+    ``total``: rounds at most. ``label``: what is being fitted. ``shown``: draw the bar; otherwise
+    the function does nothing.
+    """
+    if not shown:
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as progress:
+        bar = progress.add_task(label, total=total)
+        yield lambda: progress.advance(bar)

@@ -15,8 +15,7 @@ from optimizer.core.validation import require_between, require_count
 from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster
 from optimizer.models.boosting.data import BoostingData, EventGoal, FittedBooster
-from optimizer.models.callbacks import TrainingCallback
-from optimizer.models.progress import round_bar
+from optimizer.models.callbacks import TrainingCallback, round_bar
 
 METRICS = {"log_loss": "Logloss", "average_precision": "PRAUC"}
 

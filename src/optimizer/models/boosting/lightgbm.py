@@ -14,8 +14,7 @@ from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster, least_leaf
 from optimizer.models.boosting.data import Boosted, BoostingData, EventGoal, FittedBooster, Report
 from optimizer.models.boosting.lightgbm_dask import boost_on_dask
-from optimizer.models.callbacks import TrainingCallback
-from optimizer.models.progress import round_bar
+from optimizer.models.callbacks import TrainingCallback, round_bar
 
 METRICS = {"log_loss": "binary_logloss", "average_precision": "average_precision"}
 WATCHED = METRICS["average_precision"]

@@ -14,8 +14,7 @@ from optimizer.models.base import Runtime
 from optimizer.models.boosting.base import Booster, least_leaf
 from optimizer.models.boosting.data import BoostingData, EventGoal, FittedBooster
 from optimizer.models.boosting.xgboost_dask import train_on_dask
-from optimizer.models.callbacks import TrainingCallback
-from optimizer.models.progress import round_bar
+from optimizer.models.callbacks import TrainingCallback, round_bar
 
 METRICS = {"log_loss": "logloss", "average_precision": "aucpr"}
 
