@@ -8,6 +8,7 @@ import pandas as pd
 from optimizer.core.durations import count_steps, format_duration, parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.schema import CPU, MEMORY
+from optimizer.core.validation import require_choice
 from optimizer.features.base import Array
 
 PREDICTABLE = (CPU, MEMORY)
@@ -35,13 +36,7 @@ def check_metric(metric: str) -> None:
 
     Raises ConfigError: another metric was asked for.
     """
-    if metric not in PREDICTABLE:
-        raise ConfigError(
-            "target.metric",
-            seen=repr(metric),
-            allowed=", ".join(PREDICTABLE),
-            fix=f"set target.metric={CPU}",
-        )
+    require_choice("target.metric", metric, PREDICTABLE)
 
 
 def count_ahead(flags: Array, steps: int) -> Array:

@@ -12,6 +12,7 @@ from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.panel import BoolArray, Panel
 from optimizer.core.schema import CPU, SCALE_EVENT
+from optimizer.core.validation import require_choice
 from optimizer.targets.base import Labels
 from optimizer.targets.horizons import check_metric, count_ahead, resolve_horizon
 from optimizer.targets.task import EventTask
@@ -59,13 +60,7 @@ class ScaleEvent:
                 allowed="a fraction of capacity in (0, 2]",
                 fix="set target.ceiling=0.8",
             )
-        if self.source not in SOURCES:
-            raise ConfigError(
-                "target.source",
-                seen=repr(self.source),
-                allowed=", ".join(SOURCES),
-                fix="set target.source=auto",
-            )
+        require_choice("target.source", self.source, SOURCES)
 
     @property
     def gap(self) -> pd.Timedelta:
