@@ -27,6 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.panel import BoolArray
+from optimizer.evaluation.metrics.events import Vector
 from optimizer.targets.dataset import Dataset
 from optimizer.targets.task import EventTask
 
@@ -61,7 +62,7 @@ class AlarmFold:
     service_weeks: float
     renewal_steps: int = 0
 
-    def warning_scores(self, score: NDArray[np.floating]) -> NDArray[np.float64]:
+    def warning_scores(self, score: Vector) -> NDArray[np.float64]:
         """Return the highest score that could have warned of each counted event."""
         ordered = np.asarray(score, dtype=np.float64)[self.order]
         if len(self.first) == 0:
@@ -157,13 +158,13 @@ def alarm_fold(
     )
 
 
-def event_recall(fold: AlarmFold, score: NDArray[np.floating], threshold: float) -> float:
+def event_recall(fold: AlarmFold, score: Vector, threshold: float) -> float:
     """Return the share of counted events warned in time at the threshold; NaN without any."""
     best = fold.warning_scores(score)
     return float(np.mean(best >= threshold)) if len(best) else float("nan")
 
 
-def false_alarm_rate(fold: AlarmFold, score: NDArray[np.floating], threshold: float) -> float:
+def false_alarm_rate(fold: AlarmFold, score: Vector, threshold: float) -> float:
     """Return false alarm episodes per service-week at the threshold; NaN without rows."""
     if len(fold.key) == 0:
         return float("nan")
@@ -172,11 +173,7 @@ def false_alarm_rate(fold: AlarmFold, score: NDArray[np.floating], threshold: fl
 
 
 def alarm_curve(
-    fold: AlarmFold,
-    score: NDArray[np.floating],
-    *,
-    max_rate: float = 14.0,
-    n_candidates: int = N_CANDIDATES,
+    fold: AlarmFold, score: Vector, *, max_rate: float = 14.0, n_candidates: int = N_CANDIDATES
 ) -> AlarmCurve:
     """Return the curve from no alarm down to the first threshold above ``max_rate``.
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.evaluation.metrics.events import Vector
+
 FloatVector = NDArray[np.float64]
 
 
@@ -37,7 +39,7 @@ def resample_services(
     return counts
 
 
-def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
+def interval(values: Vector, confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of resampled values, NaN ones left out.
 
     ``values``: shape ``(n_resamples,)``. ``confidence``: level in (0, 1).
@@ -51,10 +53,7 @@ def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[fl
 
 
 def average_precisions(
-    service: NDArray[np.integer],
-    y_true: NDArray[np.floating],
-    y_score: NDArray[np.floating],
-    counts: NDArray[np.int32],
+    service: NDArray[np.integer], y_true: Vector, y_score: Vector, counts: NDArray[np.int32]
 ) -> FloatVector:
     """Return the average precision of each resample; NaN for one without a positive.
 
@@ -93,7 +92,7 @@ def average_precisions(
 
 
 def weighted_means(
-    service: NDArray[np.integer], values: NDArray[np.floating], counts: NDArray[np.int32]
+    service: NDArray[np.integer], values: Vector, counts: NDArray[np.int32]
 ) -> FloatVector:
     """Return the mean over rows of each resample; rows whose value is NaN are left out.
 
@@ -112,10 +111,10 @@ def weighted_means(
 
 def brier_skills(
     service: NDArray[np.integer],
-    y_true: NDArray[np.floating],
-    y_score: NDArray[np.floating],
+    y_true: Vector,
+    y_score: Vector,
     counts: NDArray[np.int32],
-    reference: NDArray[np.floating] | None = None,
+    reference: Vector | None = None,
 ) -> FloatVector:
     """Return the Brier skill of each resample, against its own prevalence by default.
 

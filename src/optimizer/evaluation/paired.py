@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import format_duration
 from optimizer.core.panel import FloatArray
 from optimizer.evaluation import bootstrap
-from optimizer.evaluation.metrics.events import average_precision, brier_skill
+from optimizer.evaluation.metrics.events import Vector, average_precision, brier_skill
 from optimizer.evaluation.metrics.forecasts import pinball_rows
 from optimizer.evaluation.settings import Evaluation
 from optimizer.targets.dataset import Dataset
@@ -20,10 +20,7 @@ FloatVector = NDArray[np.float64]
 
 
 def compare_events(
-    samples: Dataset,
-    y_score: NDArray[np.floating],
-    baseline_score: NDArray[np.floating],
-    settings: Evaluation,
+    samples: Dataset, y_score: Vector, baseline_score: Vector, settings: Evaluation
 ) -> dict[str, float]:
     """Return model minus baseline with paired intervals: positive means the model is better.
 
@@ -76,7 +73,7 @@ def compare_forecasts(
 
 
 def event_intervals(
-    samples: Dataset, y_score: NDArray[np.floating], own: FloatVector, settings: Evaluation
+    samples: Dataset, y_score: Vector, own: FloatVector, settings: Evaluation
 ) -> dict[str, float]:
     """Return the intervals of average precision and both Brier skills, none without draws.
 

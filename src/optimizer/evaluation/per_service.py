@@ -7,16 +7,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.schema import SERVICE
+from optimizer.evaluation.metrics.events import Vector
 from optimizer.targets.dataset import Dataset
 
 FloatVector = NDArray[np.float64]
 
 
 def service_average_precisions(
-    service: NDArray[np.integer],
-    y_true: NDArray[np.floating],
-    y_score: NDArray[np.floating],
-    n_services: int,
+    service: NDArray[np.integer], y_true: Vector, y_score: Vector, n_services: int
 ) -> FloatVector:
     """Return the average precision inside each service, shape ``(n_services,)``.
 
@@ -45,7 +43,7 @@ def service_average_precisions(
 
 
 def events_by_service(
-    samples: Dataset, y_score: NDArray[np.floating], reference_rates: FloatVector
+    samples: Dataset, y_score: Vector, reference_rates: FloatVector
 ) -> pd.DataFrame:
     """Return one row per service that has evaluated rows.
 
@@ -82,9 +80,7 @@ def median_lift(frame: pd.DataFrame, min_positives: int) -> tuple[float, int]:
     return (float(lift.median()) if len(lift) else float("nan")), len(lift)
 
 
-def _service_means(
-    service: NDArray[np.integer], values: NDArray[np.floating], n_services: int
-) -> FloatVector:
+def _service_means(service: NDArray[np.integer], values: Vector, n_services: int) -> FloatVector:
     """Return the mean of each service's known values, NaN without any."""
     known = ~np.isnan(values)
     rows = np.bincount(service[known], minlength=n_services)

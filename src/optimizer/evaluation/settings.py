@@ -12,6 +12,7 @@ from optimizer.core.durations import count_steps, parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.evaluation.alarms import lead_steps
 from optimizer.evaluation.calibration import Calibrator
+from optimizer.evaluation.metrics.events import Vector
 from optimizer.evaluation.threshold import choose_threshold
 from optimizer.models.baselines.service_rates import service_rates
 from optimizer.targets.dataset import Dataset
@@ -110,13 +111,11 @@ class Evaluation:
         self.confidence = confidence
         self.bootstrap_seed = bootstrap_seed
 
-    def calibrate(self, score: NDArray[np.floating], y: NDArray[np.floating]) -> Calibrator:
+    def calibrate(self, score: Vector, y: Vector) -> Calibrator:
         """Return a calibrator fitted on the scores and labels of the validation rows."""
         return Calibrator(self.min_positives_isotonic).fit(score, y)
 
-    def choose_threshold(
-        self, y_true: NDArray[np.floating], y_score: NDArray[np.floating]
-    ) -> float:
+    def choose_threshold(self, y_true: Vector, y_score: Vector) -> float:
         """Return the decision threshold that costs least on the validation rows."""
         return choose_threshold(
             y_true, y_score, cost_miss=self.cost_miss, cost_false_alarm=self.cost_false_alarm

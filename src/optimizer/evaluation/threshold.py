@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from optimizer.evaluation.metrics.events import Vector
 
 
 def choose_threshold(
-    y_true: NDArray[np.floating],
-    y_score: NDArray[np.floating],
-    *,
-    cost_miss: float = 10.0,
-    cost_false_alarm: float = 1.0,
+    y_true: Vector, y_score: Vector, *, cost_miss: float = 10.0, cost_false_alarm: float = 1.0
 ) -> float:
     """Return the threshold that minimises ``cost_miss * misses + cost_false_alarm * false alarms``.
 
@@ -49,8 +46,8 @@ def choose_threshold(
 
 
 def decision_cost(
-    y_true: NDArray[np.floating],
-    y_score: NDArray[np.floating],
+    y_true: Vector,
+    y_score: Vector,
     *,
     threshold: float,
     cost_miss: float = 10.0,
