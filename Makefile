@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup features train test check bench docs evidence clean
+.PHONY: setup features train test e2e check bench docs evidence clean
 
 setup: .venv/installed  ## create .venv and install the pinned dependencies
 
@@ -24,8 +24,11 @@ features: setup  ## fill the feature store; ARGS="data=table data.path=…" pass
 train: setup  ## train on the default data; ARGS="model=lstm imbalance=focal" passes overrides
 	$(BIN)/python flows/train.py $(ARGS)
 
-test: setup  ## run every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
+test: setup  ## run every test but the slow ones of whole flows
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/flows $(ARGS)
+
+e2e: setup  ## run whole flows, with real servers
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/flows $(ARGS)
 
 check: setup  ## lint, formatting, types and import rules
 	$(BIN)/ruff check .

@@ -28,11 +28,12 @@ def validate_telemetry(
     """Quarantine bad rows, check expectations, write report and Data Docs, then resample."""
     from optimizer.core.artifacts import refer
     from optimizer.quality.inspection import inspect_telemetry
-    from optimizer.sources.resampling import resample
+    from optimizer.sources.resampling import common_step, resample
 
     directory = artifact_dir(cache_dir, "quality", telemetry.sha256, quality, freq)
-    guard = build(quality, "quality")
-    frame, _ = inspect_telemetry(read_frame(telemetry), guard, directory, on_grid=freq is None)
+    guard, frame = build(quality, "quality"), read_frame(telemetry)
+    freq = freq or common_step(frame)
+    frame, _ = inspect_telemetry(frame, guard, directory, on_grid=freq is None)
     if freq is not None:
         frame = resample(frame, freq)
     draft = directory / ".validated.draft"

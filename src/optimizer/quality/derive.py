@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optimizer.core.schema import METRICS, SERVICE, metrics_of
+from optimizer.core.schema import CPU, MEMORY, METRICS, SERVICE, metrics_of
 from optimizer.quality.quarantine import (
     Codes,
     RowSplit,
     clock_of,
-    count_backward,
     service_codes,
     values_of,
 )
 
 _HOUR_US = 3_600_000_000
+SMALL_GRID = 1_000_000
+"""Cells of a grid that cost nothing, however few rows fill it."""
 
 
 def fraction_metrics(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,15 +38,21 @@ def describe_fleet(frame: pd.DataFrame, split: RowSplit) -> pd.DataFrame:
     """Return one row about the whole frame as it arrived.
 
     Columns: ``rows``; ``services`` with a row kept; ``quarantined_share``, a fraction of the
-    rows; and ``p99_<metric>``, the 99th percentile of the finite values, of every fraction
-    metric with a value.
+    rows that are not kept or lost their CPU; ``grid_steps`` from the first to the last row kept,
+    and ``grid_per_row``, cells of that grid per row (1 for a small grid); and of every fraction
+    metric with a value ``p99_<metric>``, the 99th percentile of the finite values; and of every
+    metric ``broken_<metric>``, the share of rows that lost it.
     """
     kept = split.kept
     row: dict[str, float] = {
         "rows": len(frame),
         "services": len(np.unique(service_codes(kept))),
-        "quarantined_share": len(split.quarantined) / max(1, len(frame)),
+        "quarantined_share": split.lost / max(1, len(frame)),
+        **_describe_grid(split),
     }
+    for name in metrics_of(frame):
+        lost = sum(split.counts.get(f"{why}: {name}", 0) for why in ("infinite", "out of range"))
+        row[f"broken_{name}"] = lost / max(1, len(frame))
     for name in fraction_metrics(metrics_of(frame)):
         values = values_of(frame, name)
         finite = values[np.isfinite(values)]
@@ -54,19 +61,41 @@ def describe_fleet(frame: pd.DataFrame, split: RowSplit) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
+def _describe_grid(split: RowSplit) -> dict[str, float]:
+    clock = clock_of(split.kept)
+    if len(clock) == 0:
+        return {"grid_steps": 0.0, "grid_per_row": 1.0}
+    steps = (int(clock.max()) - int(clock.min())) / (split.step / pd.Timedelta(1, unit="us")) + 1
+    cells = steps * len(np.unique(service_codes(split.kept)))
+    return {
+        "grid_steps": float(steps),
+        "grid_per_row": cells / len(clock) if cells > SMALL_GRID else 1.0,
+    }
+
+
+def _above_capacity(kept: pd.DataFrame, codes: Codes, order: Codes, n: int) -> NDArray[np.floating]:
+    """Return the highest median of the fractions of capacity of each service, in its order."""
+    found = np.zeros(n)
+    for name in (CPU, MEMORY):
+        if name in kept:
+            medians = pd.Series(values_of(kept, name)[order]).groupby(codes).median()
+            found = np.fmax(found, medians.to_numpy())
+    return found
+
+
 def percentile_99(values: NDArray[np.floating]) -> float:
     """Return the value that 99 % of the finite values, shape ``(n,)``, do not exceed."""
     rank = min(len(values) - 1, int(np.ceil(0.99 * len(values))) - 1)
     return float(np.partition(values, rank)[rank])
 
 
-def describe_services(frame: pd.DataFrame, split: RowSplit) -> pd.DataFrame:
+def describe_services(split: RowSplit) -> pd.DataFrame:
     """Return one row per service, sorted by name.
 
     Columns: ``service_id``; ``rows`` kept; ``largest_gap_hours`` between successive kept rows
     beyond one step; ``staleness_hours`` from its last row to the newest of the fleet;
-    ``absent_share`` of the steps between its first and last row; ``clock_steps_back`` as rows
-    arrived.
+    ``absent_share`` of the steps between its first and last row; ``above_capacity``, the higher
+    median of its fractions of capacity.
     """
     codes, clock = service_codes(split.kept), clock_of(split.kept)
     order = np.lexsort((clock, codes))
@@ -86,7 +115,7 @@ def describe_services(frame: pd.DataFrame, split: RowSplit) -> pd.DataFrame:
             "largest_gap_hours": _largest_gap(clock, starts, size) / _HOUR_US,
             "staleness_hours": (clock.max() - clock[ends]) / _HOUR_US,
             "absent_share": 1.0 - rows / steps,
-            "clock_steps_back": _steps_back(frame, names),
+            "above_capacity": _above_capacity(split.kept, codes, order, len(starts)),
         }
     )
     return table.sort_values(SERVICE, ignore_index=True)
@@ -98,15 +127,3 @@ def _largest_gap(clock: Codes, starts: Codes, size: int) -> Codes:
     distance[starts] = 0
     gaps: Codes = np.maximum(np.maximum.reduceat(distance, starts), 0)
     return gaps
-
-
-def _steps_back(frame: pd.DataFrame, names: NDArray[np.object_]) -> Codes:
-    """Return the backward steps of the named services, from the frame as it arrived."""
-    counts = count_backward(frame)
-    column = frame[SERVICE]
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        labels = column.cat.categories.astype(str)
-    else:
-        labels = pd.Index(pd.factorize(column)[1]).astype(str)
-    by_name = counts.set_axis(labels[: len(counts)]).reindex(names, fill_value=0)
-    return np.asarray(by_name, dtype=np.int64)

@@ -53,7 +53,7 @@ class TelemetryGuard:
     Parameters
     ----------
     max_quarantined : float
-        Share of rows in [0, 1] that may be quarantined.
+        Share of rows in [0, 1] that may be taken out, or lose their CPU.
     max_missing : float
         Share in [0, 1] of a metric's values, and of a service's steps, that may be missing.
     max_gap : str
@@ -61,6 +61,8 @@ class TelemetryGuard:
     max_staleness : str
         How much older than the newest row of the fleet a service's last row may be. No wall
         clock is read, so that old traces are judged like fresh telemetry.
+    max_steps : int
+        Longest grid, in steps from the first row to the last, at least 1.
     percent_suspected_above : float
         A 99th percentile of a fraction above this means that it is in percent.
     min_services : int
@@ -79,8 +81,9 @@ class TelemetryGuard:
     max_missing: float = 0.2
     max_gap: str = "24h"
     max_staleness: str = "24h"
+    max_steps: int = 2_000_000
     percent_suspected_above: float = PERCENT_SUSPECTED_ABOVE
-    min_services: int = 2
+    min_services: int = 1
     severities: Mapping[str, Severity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,6 +92,7 @@ class TelemetryGuard:
         _require_share("quality.max_missing", self.max_missing)
         _require_positive("quality.percent_suspected_above", self.percent_suspected_above)
         _require_positive("quality.min_services", self.min_services)
+        _require_positive("quality.max_steps", self.max_steps)
         parse_duration(self.max_gap, "quality.max_gap")
         parse_duration(self.max_staleness, "quality.max_staleness")
         for name, severity in self.severities.items():
@@ -103,6 +107,7 @@ class TelemetryGuard:
             max_missing=self.max_missing,
             max_gap=parse_duration(self.max_gap, "quality.max_gap"),
             max_staleness=parse_duration(self.max_staleness, "quality.max_staleness"),
+            max_steps=self.max_steps,
             percent_suspected_above=self.percent_suspected_above,
             min_services=self.min_services,
         )
@@ -156,7 +161,7 @@ class TelemetryGuard:
             {
                 "schema": describe_schema(frame),
                 "fleet": describe_fleet(frame, split),
-                "services": describe_services(frame, split),
+                "services": describe_services(split),
                 "telemetry": _as_categories(split.kept),
             },
             {**SEVERITIES, **self.severities},
@@ -167,15 +172,15 @@ class TelemetryGuard:
 
 def _report(checks: tuple[Check, ...], split: RowSplit, n_rows: int) -> QualityReport:
     """Return the report; the share of quarantined rows is told with its reasons."""
-    n_bad = len(split.quarantined)
     reasons = "".join(f"; {n:,} {why}" for why, n in split.counts.items())
-    told = f"{n_bad / max(1, n_rows):.3%} of the rows ({n_bad:,} of {n_rows:,}{reasons})"
+    told = f"{split.lost / max(1, n_rows):.3%} of the rows ({split.lost:,} of {n_rows:,}{reasons})"
     checks = tuple(replace(c, observed=told) if c.name == "quarantined" else c for c in checks)
     return QualityReport(
         success=all(c.passed or c.severity != "error" for c in checks),
         n_rows=n_rows,
-        n_quarantined=n_bad,
+        n_quarantined=len(split.quarantined),
         quarantined_by_reason=split.counts,
+        quarantined_services=split.services,
         checks=checks,
     )
 

@@ -1,12 +1,13 @@
-"""Row-level rules: which rows cannot be trusted, and why, before any statistic is taken.
+"""Which rows and cells cannot be trusted, and why, before any statistic is taken.
 
-Rows are judged whole: a broken value takes its row out instead of being repaired, so that
+A broken key takes its row out, a broken value only itself: it is missing from then on, so that
 nothing invented reaches a model. Everything is vectorised over the columns.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,16 @@ from numpy.typing import NDArray
 
 from optimizer.core.durations import format_duration
 from optimizer.core.panel import BoolArray, infer_step
-from optimizer.core.schema import CLUSTER, METRICS, SERVICE, TIMESTAMP, metrics_of
+from optimizer.core.schema import CLUSTER, CPU, METRICS, SERVICE, TIMESTAMP, metrics_of
 
 Codes = NDArray[np.int64]
 REASON = "reason"
 _NAT = np.iinfo(np.int64).min
+MOST_SERVICES = 5
+
+
+FEW_ROWS, FEW_SERVICES = 0.01, 0.1
+"""Rows that stand alone in time are at most these shares of the rows and of the services."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,15 @@ class RowSplit:
     Parameters
     ----------
     kept : pandas.DataFrame
-        Rows that broke no rule, in order of arrival, unchanged.
+        Rows with a sound key, in order of arrival; broken values are NaN.
     quarantined : pandas.DataFrame
-        The other rows with all their columns and ``reason``.
+        Rows that lost a value or are not kept, as they came, with all columns and ``reason``.
     counts : dict of str to int
         Rows per reason.
+    services : dict of str to dict of str to int
+        Per reason the services with most such rows, and how many.
+    lost : int
+        Rows that are not kept, or that lost their CPU.
     step : pandas.Timedelta
         Length of a step of the grid.
     """
@@ -40,17 +50,20 @@ class RowSplit:
     kept: pd.DataFrame
     quarantined: pd.DataFrame
     counts: dict[str, int]
+    services: dict[str, dict[str, int]]
+    lost: int
     step: pd.Timedelta
 
 
 def split_rows(
     frame: pd.DataFrame, step: pd.Timedelta | None = None, *, on_grid: bool = True
 ) -> RowSplit:
-    """Separate the rows that break a row-level rule.
+    """Separate the rows that break a rule, and take out the values that do.
 
-    The rules: an id or the timestamp is missing; a metric is infinite; a metric is outside
-    :data:`optimizer.core.schema.METRICS`; the timestamp is off the grid; the key appeared again
-    later (of rows with one key that break no other rule the last stays).
+    The rules for rows: an id or the timestamp is missing; the timestamp is off the grid, or
+    stands alone far before or after those of the fleet; the key appeared again later (of rows
+    with one key that break no other rule the last stays). Those for values: a metric is infinite,
+    or outside :data:`optimizer.core.schema.METRICS`.
 
     The grid has the step's length and the phase of most rows; sources bring services whose
     clocks differ in phase onto one grid before.
@@ -67,21 +80,76 @@ def split_rows(
     step = step or infer_step(frame[TIMESTAMP], frame[SERVICE])
     codes, clock = service_codes(frame), clock_of(frame)
     size = int(step / pd.Timedelta(1, unit="us"))
-    broken = _broken_keys(frame, clock) | _broken_values(frame)
+    values = _broken_values(frame)
+    rows = _broken_keys(frame, clock)
+    rows[f"alone, far from the other rows: {TIMESTAMP}"] = stand_alone(codes, clock, size)
     if on_grid:
         off_grid = (clock % size != _modal_phase(clock % size)) & (clock != _NAT)
-        broken[f"off grid of {format_duration(step)}: {TIMESTAMP}"] = off_grid
-    sound = ~_any(broken, len(frame))
+        rows[f"off grid of {format_duration(step)}: {TIMESTAMP}"] = off_grid
+    out, harmed = _any(rows, len(frame)), _any(values, len(frame))
     repeated = np.zeros(len(frame), dtype=bool)
-    repeated[sound] = _duplicated(codes[sound], clock[sound], "last")
-    broken[f"duplicate key: {SERVICE}, {TIMESTAMP}"] = repeated
-    keep = sound & ~repeated
+    order = np.argsort(~harmed[~out], kind="stable")  # harmed rows first: a sound one stays
+    twice = _duplicated(codes[~out][order], clock[~out][order], "last")
+    repeated[np.flatnonzero(~out)[order]] = twice
+    rows[f"duplicate key: {SERVICE}, {TIMESTAMP}"] = repeated
+    keep = ~(out | repeated)
+    broken = rows | values
+    cpu = values.get(f"infinite: {CPU}", False) | values.get(f"out of range: {CPU}", False)
     return RowSplit(
-        kept=frame if keep.all() else frame[keep],
+        kept=_without(frame, values, keep),
         quarantined=_with_reason(frame, broken),
         counts={why: int(mask.sum()) for why, mask in broken.items() if mask.any()},
+        services={why: _most(frame, mask) for why, mask in broken.items() if mask.any()},
+        lost=int(np.count_nonzero(~keep | cpu)),
         step=step,
     )
+
+
+def stand_alone(codes: Codes, clock: Codes, size: int) -> BoolArray:
+    """Return the rows beyond the fleet's first or last run of times that few rows share.
+
+    A run of times ends where no service has a row for three times what is usual between two
+    times of the fleet (its 99th percentile, a step at least). Outer runs are alone if they hold
+    at most a hundredth of the rows of the largest run, and are of a tenth of the services (of
+    one at least) or further away than the largest run is long. One row so never moves the
+    fleet's newest time.
+
+    Parameters
+    ----------
+    codes, clock : numpy.ndarray
+        int64, shape ``(n_rows,)``: service of each row, -1 unknown, and its time.
+    size : int
+        Step in microseconds.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape ``(n_rows,)``.
+    """
+    alone = np.zeros(len(clock), dtype=bool)
+    times, rows = np.unique(clock[clock != _NAT], return_counts=True)
+    gaps = np.diff(times)
+    if len(gaps) == 0:
+        return alone
+    usual = max(size, int(np.quantile(gaps, 0.99, method="lower")))
+    first = np.append(0, np.flatnonzero(gaps > 3 * usual) + 1)
+    if len(first) == 1:
+        return alone
+    last = np.append(first[1:], len(times)) - 1
+    held = np.add.reduceat(rows, first)
+    bulk = int(held.argmax())
+    length = int(times[last[bulk]] - times[first[bulk]])
+    few = max(1, int(FEW_SERVICES * len(np.unique(codes))))
+    for runs in (range(bulk), range(len(first) - 1, bulk, -1)):
+        for run in runs:
+            inside = (clock >= times[first[run]]) & (clock <= times[last[run]])
+            away = min(abs(int(times[first[run]] - times[last[bulk]])),
+                       abs(int(times[first[bulk]] - times[last[run]])))  # fmt: skip
+            services = len(np.unique(codes[inside]))
+            if held[run] > FEW_ROWS * held[bulk] or (services > few and away <= length):
+                break
+            alone |= inside
+    return alone
 
 
 def service_codes(frame: pd.DataFrame) -> Codes:
@@ -95,29 +163,6 @@ def service_codes(frame: pd.DataFrame) -> Codes:
 def clock_of(frame: pd.DataFrame) -> Codes:
     """Return the timestamps as microseconds since 1970 UTC, int64, shape ``(n_rows,)``."""
     return frame[TIMESTAMP].to_numpy("datetime64[us]").astype(np.int64)
-
-
-def count_backward(frame: pd.DataFrame) -> pd.Series[int]:
-    """Return how often each service's clock steps back, in the order in which rows arrived.
-
-    Rows whose key occurs more than once are left out: a measurement that was sent again is a
-    duplicate, not a clock that runs backwards.
-
-    Returns
-    -------
-    pandas.Series
-        int64 count per service, shape ``(n_services,)``, indexed by the code of
-        :func:`service_codes`.
-    """
-    codes, clock = service_codes(frame), clock_of(frame)
-    usable = (codes >= 0) & (clock != _NAT)
-    usable[usable] &= ~_duplicated(codes[usable], clock[usable], False)
-    codes, clock = codes[usable], clock[usable]
-    if np.any(codes[1:] < codes[:-1]):
-        order = np.argsort(codes, kind="stable")
-        codes, clock = codes[order], clock[order]
-    back = (clock[1:] < clock[:-1]) & (codes[1:] == codes[:-1])
-    return pd.Series(np.bincount(codes[1:][back], minlength=int(codes.max(initial=-1)) + 1))
 
 
 def values_of(frame: pd.DataFrame, name: str) -> NDArray[np.floating]:
@@ -153,9 +198,25 @@ def _any(broken: dict[str, BoolArray], n_rows: int) -> BoolArray:
     return found
 
 
-def _duplicated(codes: Codes, clock: Codes, keep: str | bool) -> BoolArray:
+def _duplicated(codes: Codes, clock: Codes, keep: Literal["first", "last"]) -> BoolArray:
     keys = pd.DataFrame({"service": codes, "clock": clock}, copy=False)
-    return keys.duplicated(keep=keep).to_numpy()  # type: ignore[arg-type]
+    return keys.duplicated(keep=keep).to_numpy()
+
+
+def _without(frame: pd.DataFrame, broken: dict[str, BoolArray], keep: BoolArray) -> pd.DataFrame:
+    """Return the rows kept, without their broken values."""
+    kept = frame if keep.all() else frame[keep]
+    for name in metrics_of(frame):
+        mask = (broken[f"infinite: {name}"] | broken[f"out of range: {name}"])[keep]
+        if mask.any():
+            kept = kept.assign(**{name: kept[name].mask(mask)})
+    return kept
+
+
+def _most(frame: pd.DataFrame, mask: BoolArray) -> dict[str, int]:
+    """Return the services with most rows of the mask."""
+    counts = frame[SERVICE][mask].astype(str).value_counts().head(MOST_SERVICES)
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 def _modal_phase(phases: Codes) -> int:

@@ -64,9 +64,11 @@ class QualityReport:
     n_rows : int
         Rows that arrived.
     n_quarantined : int
-        Rows taken out by the row-level rules.
+        Rows taken out, or with a value taken out.
     quarantined_by_reason : dict of str to int
         Rows per reason; a row that broke two rules counts under both.
+    quarantined_services : dict of str to dict of str to int
+        Per reason the services with most of these rows, and how many.
     checks : tuple of Check
         Every check, in the order in which failures are told.
     """
@@ -75,6 +77,7 @@ class QualityReport:
     n_rows: int
     n_quarantined: int
     quarantined_by_reason: dict[str, int]
+    quarantined_services: dict[str, dict[str, int]]
     checks: tuple[Check, ...]
 
     @property
@@ -104,7 +107,10 @@ class QualityReport:
             f"{self.n_quarantined:,} quarantined, {len(self.checks)} checks, "
             f"errors: {len(self.errors)}, warnings: {len(self.warnings)}"
         )
-        reasons = [f"  quarantined {n:,}: {why}" for why, n in self.quarantined_by_reason.items()]
+        reasons = [
+            f"  quarantined {n:,}: {why} ({_most(self.quarantined_services.get(why, {}))})"
+            for why, n in self.quarantined_by_reason.items()
+        ]
         errors = [f"  error   {check.tell()}" for check in self.errors]
         warnings = [f"  warning {check.tell()}" for check in self.warnings]
         return "\n".join([head, *reasons, *errors, *warnings])
@@ -133,6 +139,10 @@ class QualityReport:
             allowed=first.allowed,
             fix=f"{first.fix}{report}",
         )
+
+
+def _most(services: Mapping[str, int]) -> str:
+    return "most of " + ", ".join(f"{name!r}: {n:,}" for name, n in services.items())
 
 
 def show(value: Observed) -> str:

@@ -13,13 +13,15 @@ SEVERITIES: dict[str, Severity] = {
     "percent_suspected": "error",
     "row_count": "error",
     "types": "error",
-    "monotone_clock": "error",
+    "grid": "error",
     "quarantined": "error",
+    "broken_values": "error",
     "service_count": "error",
     "unique_keys": "error",
     "ids_present": "error",
     "cpu_observed": "error",
     "value_range": "error",
+    "above_capacity": "warning",
     "missing": "warning",
     "gaps": "warning",
     "absent_rows": "warning",
@@ -38,6 +40,8 @@ class Limits:
         Shares in [0, 1].
     max_gap, max_staleness : pandas.Timedelta
         Durations.
+    max_steps : int
+        Longest grid.
     percent_suspected_above : float
         Limit of the 99th percentile of a fraction.
     min_services : int
@@ -48,6 +52,7 @@ class Limits:
     max_missing: float
     max_gap: pd.Timedelta
     max_staleness: pd.Timedelta
+    max_steps: int
     percent_suspected_above: float
     min_services: int
 

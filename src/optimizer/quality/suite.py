@@ -16,6 +16,8 @@ from optimizer.quality.spec import SEVERITIES, Expectation, Limits
 
 NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 TEXT = ("category", "object", "str", "string")
+CELLS_PER_ROW = 200
+"""A grid that is emptier than this was stretched by rows that do not belong to it."""
 UNIT_KINDS = {CPU: "cpu", MEMORY: "memory"}
 """Keys of ``data.units`` that accept percent."""
 
@@ -41,6 +43,7 @@ def build_suite(
         _fleet(limits),
         _keys(),
         _ranges(tuple(m for m in metrics if m in with_values)),
+        _broken(metrics, limits),
         _missing(metrics, limits),
         _services(limits),
     )
@@ -109,8 +112,29 @@ def _fleet(limits: Limits) -> list[Expectation]:
             kind="ExpectColumnMaxToBeBetween",
             arguments={"column": "quarantined_share", "max_value": share},
             allowed=f"at most {share:.2%} of the rows (quality.max_quarantined)",
-            fix="repair the rows listed in quarantine.parquet, or raise quality.max_quarantined; "
-            "for an irregular clock set data.freq",
+            fix="look at quarantine.parquet. One service and time with different values: merge "
+            "replicas of a collector (data.replica, data.merge=mean), or name the column that "
+            "tells two services apart (data.columns.cluster_id, data.columns.service_id=[a,b]). "
+            "An irregular clock: set data.freq. Else repair the rows, or raise "
+            "quality.max_quarantined",
+        ),
+        Expectation(
+            check="grid",
+            asset="fleet",
+            kind="ExpectColumnMaxToBeBetween",
+            arguments={"column": "grid_steps", "max_value": limits.max_steps},
+            allowed=f"at most {limits.max_steps:,} steps from the first row to the last "
+            "(quality.max_steps)",
+            fix="remove rows far from the others, or set a longer data.freq",
+        ),
+        Expectation(
+            check="grid",
+            asset="fleet",
+            kind="ExpectColumnMaxToBeBetween",
+            arguments={"column": "grid_per_row", "max_value": CELLS_PER_ROW},
+            subject="services",
+            allowed=f"at most {CELLS_PER_ROW} steps and services of the grid for each row",
+            fix="remove rows far from the others, or set a longer data.freq",
         ),
         Expectation(
             check="service_count",
@@ -167,6 +191,23 @@ def _ranges(metrics: tuple[str, ...]) -> list[Expectation]:
     ]
 
 
+def _broken(metrics: tuple[str, ...], limits: Limits) -> list[Expectation]:
+    return [
+        Expectation(
+            check="broken_values",
+            asset="fleet",
+            kind="ExpectColumnMaxToBeBetween",
+            arguments={"column": f"broken_{name}", "max_value": limits.max_missing},
+            subject=name,
+            allowed=f"at most {limits.max_missing:g} of the values infinite or outside "
+            f"[{METRICS[name].lower:g}, {METRICS[name].upper:g}] {METRICS[name].unit}",
+            fix=f"check the unit of {name} (data.units), or say which values mean that nothing "
+            "was measured (data.missing)",
+        )
+        for name in metrics
+    ]
+
+
 def _missing(metrics: tuple[str, ...], limits: Limits) -> list[Expectation]:
     def share(check: str, name: str, least: dict[str, Any], allowed: str) -> Expectation:
         return Expectation(
@@ -201,12 +242,11 @@ def _services(limits: Limits) -> list[Expectation]:
     gap, stale = limits.max_gap, limits.max_staleness
     return [
         most(
-            "monotone_clock",
-            "clock_steps_back",
-            0,
-            "time never goes backwards within a service",
-            "sort each service's rows by time and look for a clock that was set back, or set "
-            "quality.severities.monotone_clock=warning",
+            "above_capacity",
+            "above_capacity",
+            1.0,
+            "medians of at most 1, the whole capacity",
+            "find out whether it is starved, or set the unit of the column (data.units)",
         ),
         most(
             "gaps",

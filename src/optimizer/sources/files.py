@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from optimizer.core.errors import SchemaError, SourceError
+from optimizer.sources.dialect import PLAIN, Dialect
 
-CSV_SUFFIXES = (".csv", ".csv.gz")
+CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+MISSING = (
+    "", "-", "--", "nan", "NaN", "NAN", "-nan", "-NaN", "na", "NA", "n/a", "N/A", "#N/A", "null",
+    "NULL", "Null", "nil", "none", "None", "NONE", "undefined", "missing", "<NA>", "?", "\\N",
+)  # fmt: skip
+"""How a cell that was not measured is spelled; in columns of ids these are names."""
 
 
 def find_files(path: str, suffixes: tuple[str, ...] = ()) -> list[Path]:
@@ -103,7 +110,12 @@ def name_of(path: str) -> str:
     return last
 
 
-def column_names(file: Path, delimiter: str = ",") -> list[str]:
+def is_text(file: Path) -> bool:
+    """Tell whether a file is CSV or TSV by its ending."""
+    return file.name.lower().endswith(CSV_SUFFIXES)
+
+
+def column_names(file: Path, dialect: Dialect = PLAIN) -> list[str]:
     """Return the columns of a CSV or Parquet file with a header, without reading its rows.
 
     Raises
@@ -114,11 +126,11 @@ def column_names(file: Path, delimiter: str = ",") -> list[str]:
     try:
         if file.name.lower().endswith(PARQUET_SUFFIXES):
             return list(pa.parquet.read_schema(file).names)
-        if file.name.lower().endswith(CSV_SUFFIXES):
-            parse = pa.csv.ParseOptions(delimiter=delimiter)
-            return list(pa.csv.open_csv(file, parse_options=parse).schema.names)
+        if is_text(file):
+            read, parse = _options(dialect, None)
+            return list(pa.csv.open_csv(file, read, parse).schema.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _damaged(file, error) from error
+        raise _damaged(file, dialect, error) from error
     raise SourceError(
         f"data.path: {file}",
         seen=f"the ending {file.suffix or 'none'}",
@@ -132,8 +144,9 @@ def read_columns(
     columns: Sequence[str],
     texts: Sequence[str],
     *,
-    delimiter: str = ",",
+    dialect: Dialect = PLAIN,
     names: Sequence[str] | None = None,
+    missing: Sequence[str] = MISSING,
 ) -> pd.DataFrame:
     """Read some columns of a CSV or Parquet file, rows in the file's order.
 
@@ -144,11 +157,13 @@ def read_columns(
     columns : sequence of str
         Columns to read.
     texts : sequence of str
-        Those of them that are ids: read as text, returned as ``category``.
-    delimiter : str
-        What separates the cells of a CSV file.
+        Those of them that are ids: text of a CSV file is returned as ``category``.
+    dialect : Dialect
+        How a CSV file is written.
     names : sequence of str, optional
         Names of all columns of a CSV file without a header.
+    missing : sequence of str
+        Cells of the other columns that hold no value.
 
     Returns
     -------
@@ -158,23 +173,18 @@ def read_columns(
     Raises
     ------
     SourceError
-        The file is damaged.
+        The file is damaged; a line with too few or too many cells is named.
     """
     try:
         if file.name.lower().endswith(PARQUET_SUFFIXES):
             table = pa.parquet.read_table(file, columns=list(columns), read_dictionary=list(texts))
         else:
-            table = _read_csv(file, columns, texts, delimiter, names)
+            table = _read_csv(file, columns, texts, dialect, names, missing)
         frame: pd.DataFrame = table.select(list(columns)).to_pandas(
             self_destruct=True, date_as_object=False
         )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _damaged(file, error) from error
-    for name in texts:
-        if not isinstance(frame[name].dtype, pd.CategoricalDtype):
-            frame[name] = frame[name].astype("category")
-        categories = [str(category) for category in frame[name].cat.categories]
-        frame[name] = frame[name].cat.rename_categories(categories)
+        raise _damaged(file, dialect, error) from error
     return frame
 
 
@@ -211,7 +221,7 @@ def scan_csv(
         blocks = pa.csv.open_csv(file, read, convert_options=convert)
         kept = [block.filter(pc.is_in(block[key], value_set=wanted)) for block in blocks]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _no_number(file, names, error) or _damaged(file, error) from error
+        raise _no_number(file, names, error) or _damaged(file, PLAIN, error) from error
     table = pa.Table.from_batches(kept)
     at = table.schema.get_field_index(key)
     table = table.set_column(at, key, table[key].dictionary_encode())
@@ -233,34 +243,82 @@ def _no_number(file: Path, names: Sequence[str], error: Exception) -> SchemaErro
     )
 
 
+def _options(
+    dialect: Dialect, names: Sequence[str] | None
+) -> tuple[pa.csv.ReadOptions, pa.csv.ParseOptions]:
+    read = pa.csv.ReadOptions(
+        column_names=list(names) if names else None,
+        encoding=dialect.encoding,
+        skip_rows=dialect.skip_rows,
+    )
+    parse = pa.csv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=_skip_comment)
+    return read, parse
+
+
+def _skip_comment(row: Any) -> str:
+    return "skip" if row.text.lstrip().startswith("#") else "error"
+
+
 def _read_csv(
     file: Path,
     columns: Sequence[str],
     texts: Sequence[str],
-    delimiter: str,
+    dialect: Dialect,
     names: Sequence[str] | None,
+    missing: Sequence[str],
 ) -> Any:
-    read = pa.csv.ReadOptions(column_names=list(names) if names else None)
-    parse = pa.csv.ParseOptions(delimiter=delimiter)
+    read, parse = _options(dialect, names)
     types: dict[str, Any] = {name: pa.dictionary(pa.int32(), pa.string()) for name in texts}
-    for rest in ({}, {name: pa.string() for name in columns if name not in texts}):
+    while True:
         convert = pa.csv.ConvertOptions(
-            column_types=types | rest, include_columns=list(columns), strings_can_be_null=True
+            column_types=types,
+            include_columns=list(columns),
+            null_values=list(missing),
+            decimal_point=dialect.decimal,
         )
         try:
             return pa.csv.read_csv(file, read, parse, convert)
         except pa.ArrowInvalid as error:
-            # types are inferred from the first block; text further down is read as text, so
-            # that the caller can name the value and its row
-            if rest or "conversion error" not in str(error):
+            # types are inferred from the first block; a column with text further down is read as
+            # text, so that the caller can name the value and its row
+            told = re.search(r"In CSV column #(\d+): .*conversion error", str(error))
+            at = list(names or column_names(file, dialect))[int(told.group(1))] if told else None
+            if at is None or types.get(at) == pa.string():
                 raise
-    raise AssertionError  # the second reading returns or raises
+            types[at] = pa.string()
 
 
-def _damaged(file: Path, error: Exception) -> SourceError:
+def _damaged(file: Path, dialect: Dialect, error: Exception) -> SourceError:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if is_text(file) and (told := re.search(r"Expected (\d+) columns, got (\d+)", said)):
+        line = _broken_line(file, dialect)
+        return SourceError(
+            f"data.path: {file}{f', line {line}' if line else ''}",
+            seen=f"{told.group(2)} cells, split at {dialect.delimiter!r}",
+            allowed=f"{told.group(1)} cells, as in its header",
+            fix="mend or remove the line, or set data.dialect.delimiter, data.dialect.skip_rows",
+        )
     return SourceError(
         f"data.path: {file}",
-        seen=f"unreadable: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+        seen=f"unreadable: {said}",
         allowed="an intact CSV or Parquet file with a header",
-        fix="export the file again",
+        fix="export the file again, or set data.dialect.encoding for text that is not UTF-8",
     )
+
+
+def _broken_line(file: Path, dialect: Dialect) -> int | None:
+    """Return the number of the first line with too few or too many cells, read block by block."""
+    found: list[int] = []
+
+    def note(row: Any) -> str:
+        if _skip_comment(row) == "skip":
+            return "skip"
+        found.append(row.number)
+        return "error"
+
+    read, parse = _options(dialect, None)
+    read.use_threads, parse.invalid_row_handler = False, note
+    with suppress(pa.ArrowException, OSError, UnicodeDecodeError):
+        for _ in pa.csv.open_csv(file, read, parse, pa.csv.ConvertOptions(column_types={})):
+            pass
+    return found[0] if found and found[0] else None

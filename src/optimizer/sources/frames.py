@@ -10,13 +10,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.durations import parse_duration
-from optimizer.core.errors import ConfigError, SchemaError, SourceError
-from optimizer.core.panel import infer_step
-from optimizer.core.schema import CLUSTER, CPU, SERVICE, TIMESTAMP, check_frame, metrics_of
-from optimizer.sources.clock import align, check_clock, micros_of, to_utc
+from optimizer.core.errors import ConfigError, SourceError
+from optimizer.core.schema import CLUSTER, CPU, LABELS, SERVICE, TIMESTAMP, check_frame, metrics_of
+from optimizer.sources.cells import read_cells
+from optimizer.sources.clock import NO_TIME, align, check_clock, micros_of, to_utc
 from optimizer.sources.days import join_days
+from optimizer.sources.identity import tell_apart
+from optimizer.sources.resampling import tell_cadence
 
 _log = logging.getLogger(__name__)
+MERGES: dict[str, dict[str, str]] = {
+    "mean": {"else": "mean", **dict.fromkeys(LABELS, "max")},
+    "max": {"else": "max"},
+    "first": {"else": "first"},
+}
+"""``data.merge``: how values of one service and time that differ become one, by metric."""
 
 
 def categorical(codes: NDArray[np.integer], names: list[str]) -> pd.Categorical[Any]:
@@ -59,14 +67,21 @@ def join(frames: list[pd.DataFrame], source: str) -> pd.DataFrame:
 
 
 def complete(
-    frame: pd.DataFrame, source: str, *, clock: str, path: str, joined: bool = False
+    frame: pd.DataFrame,
+    source: str,
+    *,
+    clock: str,
+    path: str,
+    joined: bool = False,
+    merge: str | None = None,
 ) -> pd.DataFrame:
-    """Turn parsed rows into the canonical frame.
+    """Turn parsed rows, in any order, into the canonical frame.
 
     Services without any CPU value are dropped (their rows measure something else), the clock is
-    moved to the END of each step, and rows are brought onto the grid by shifting each service
-    by its constant phase. The native step stays: ``data.freq`` is applied once the rows are
-    validated (:func:`optimizer.sources.resampling.resample`).
+    moved to the END of each step, rows are brought onto the grid by shifting each service by its
+    constant phase, and rows that say the same twice become one. The native step stays:
+    ``data.freq`` is applied once the rows are validated
+    (:func:`optimizer.sources.resampling.resample`).
 
     Parameters
     ----------
@@ -80,21 +95,27 @@ def complete(
         ``data.path``, for messages.
     joined : bool
         Whether each service's days follow one another: :func:`optimizer.sources.days.join_days`.
+    merge : str, optional
+        How rows of one service and time with different values become one: see :data:`MERGES`.
 
     Raises
     ------
     SourceError
-        Fewer than two services measure CPU, or have days to join.
+        No service measures CPU, or fewer than two have days to join.
     """
-    frame = _in_order(_with_cpu(frame, path))
-    step = infer_step(frame[TIMESTAMP], frame[SERVICE])
+    frame = _in_order(_with_cpu(tell_apart(frame), path))
+    cadence = tell_cadence(frame)
+    step = cadence.step.value // 1000
+    steps = np.where((cadence.steps == 0) | (cadence.steps > step), step, cadence.steps)
+    codes = frame[SERVICE].cat.codes.to_numpy()
     ends = micros_of(frame[TIMESTAMP])
     if clock == "start":
-        ends = ends + step.value // 1000
+        ends = np.where(ends == NO_TIME, ends, ends + steps[codes])
     if joined:
-        frame, ends = join_days(frame, ends, step.value // 1000, path)
-    codes = frame[SERVICE].cat.codes.to_numpy()
-    frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, step))})
+        frame, ends = join_days(frame, ends, step, path)
+        codes = frame[SERVICE].cat.codes.to_numpy()
+    frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, steps))})
+    frame = _collapse(_in_order(frame), merge, source)
     empty = [name for name in metrics_of(frame) if frame[name].isna().all()]
     if empty:
         _log.info("%s: no value at all, left out: %s", source, ", ".join(empty))
@@ -126,45 +147,25 @@ def check_choices(path: str, clock: str | None, freq: str | None) -> None:
 
 
 def numbers(column: pd.Series, name: str, file: str) -> NDArray[np.float32]:
-    """Return a column as float32, text that spells numbers included.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Values of one file, in the file's order.
-    name : str
-        Name of the column in the file.
-    file : str
-        The file, for the message.
-
-    Raises
-    ------
-    SchemaError
-        A value is no number: the message shows the first one and its row, from 1.
-    """
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return column.to_numpy(np.float32, na_value=np.nan)
-    column = column.astype(object)
-    parsed = pd.to_numeric(column, errors="coerce")
-    bad = np.flatnonzero(column.notna().to_numpy() & parsed.isna().to_numpy())
-    said = column.iloc[bad].astype(str).str.strip().str.lower()
-    bad = bad[~said.isin(("", "nan")).to_numpy()]
-    if len(bad) > 0:
-        raise SchemaError(
-            f"{file}: column {name}",
-            seen=f"text {str(column.iloc[bad[0]]).strip()!r} in row {bad[0] + 1}",
-            allowed="numbers",
-            fix=f"clean column {name}, or map another one (data=table, data.columns.{CPU}=...)",
-        )
-    return parsed.to_numpy(np.float32, na_value=np.nan)
+    """Return a column as float32: :func:`optimizer.sources.cells.read_cells`."""
+    return read_cells(column, name, file).values.astype(np.float32)
 
 
 def _with_cpu(frame: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Keep services with any CPU value; at least two must remain."""
+    """Keep services with any CPU value, and rows of no service; at least one must remain."""
     codes = frame[SERVICE].cat.codes.to_numpy()
     names = frame[SERVICE].cat.categories
-    measured = np.bincount(codes, frame[CPU].notna().to_numpy(), minlength=len(names)) > 0
-    present = np.bincount(codes, minlength=len(names)) > 0
+    own = codes[codes >= 0]
+    known = frame[CPU].notna().to_numpy()[codes >= 0]
+    measured = np.bincount(own, known, minlength=len(names)) > 0
+    present = np.bincount(own, minlength=len(names)) > 0
+    if not (present & measured).any():
+        raise SourceError(
+            f"data.path={path}",
+            seen=f"no service with {CPU}",
+            allowed="at least one service that measures it",
+            fix="map its column: data.columns.service_id=..., data.columns.cpu_utilization=...",
+        )
     if (present & ~measured).any():
         _log.info(
             "%d of %d services have no %s and are left out",
@@ -172,15 +173,7 @@ def _with_cpu(frame: pd.DataFrame, path: str) -> pd.DataFrame:
             present.sum(),
             CPU,
         )
-        frame = frame.loc[measured[codes]]
-    if (present & measured).sum() < 2:
-        found = list(names[present & measured])
-        raise SourceError(
-            f"data.path={path}",
-            seen=f"{len(found)} service with {CPU}" + (f" ({found[0]})" if found else ""),
-            allowed="at least 2 services: models learn by comparing them",
-            fix="point data.path at several services (table: map service_id, cpu_utilization)",
-        )
+        frame = frame.loc[np.append(measured, True)[codes]]
     return frame
 
 
@@ -197,3 +190,36 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     if later.all():
         return frame.reset_index(drop=True)
     return frame.iloc[np.lexsort((clock, codes))].reset_index(drop=True)
+
+
+def _collapse(frame: pd.DataFrame, merge: str | None, source: str) -> pd.DataFrame:
+    """Return a sorted frame in which rows that say the same twice are one.
+
+    Rows of one service and time with different values are merged if ``merge`` says how; else
+    they stay, for the quality step.
+    """
+    codes, clock = frame[SERVICE].cat.codes.to_numpy(), micros_of(frame[TIMESTAMP])
+    again = np.append(False, (np.diff(codes) == 0) & (np.diff(clock) == 0))[: len(frame)]
+    again &= (codes >= 0) & (clock != NO_TIME)
+    if not again.any():
+        return frame
+    shared = again | np.append(again[1:], False)
+    same = np.zeros(len(frame), dtype=bool)
+    same[shared] = frame[shared].duplicated(keep="last").to_numpy()
+    if same.any():
+        _log.info("%s: %d rows say what another row says, and are dropped", source, same.sum())
+        frame = frame[~same].reset_index(drop=True)
+    if merge is None or same.sum() == again.sum():
+        return frame
+    return _merge(frame, MERGES[merge], source)
+
+
+def _merge(frame: pd.DataFrame, how: dict[str, str], source: str) -> pd.DataFrame:
+    """Return one row per service and time; rows of no service or time stay as they are."""
+    odd = frame[SERVICE].isna() | frame[TIMESTAMP].isna()
+    keyed = frame[~odd]
+    groups = keyed.groupby([SERVICE, TIMESTAMP], observed=True, sort=False)
+    rules = {name: how.get(name, how["else"]) for name in metrics_of(frame)}
+    merged = groups.agg({CLUSTER: "first", **rules}).reset_index()
+    _log.info("%s: %d rows merged into %d (data.merge)", source, len(keyed), len(merged))
+    return pd.concat([merged[keyed.columns], frame[odd]], ignore_index=True)

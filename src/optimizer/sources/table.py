@@ -1,43 +1,88 @@
-"""One's own telemetry: CSV or Parquet files in long form."""
+"""One's own telemetry: CSV, Parquet or JSON files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optimizer.core.errors import SchemaError
 from optimizer.core.schema import CLUSTER, METRICS, REQUIRED, SERVICE, TIMESTAMP
+from optimizer.core.validation import require_choice
 from optimizer.sources.base import WholeSource
-from optimizer.sources.clock import check_forward, parse_timestamps, to_utc
+from optimizer.sources.cells import Cells, read_cells
+from optimizer.sources.clock import (
+    check_timezone,
+    localise,
+    parse_timestamps,
+    to_utc,
+)
+from optimizer.sources.dialect import PLAIN, Dialect, check_dialect, tell_dialects
 from optimizer.sources.files import (
     CSV_SUFFIXES,
+    MISSING,
     PARQUET_SUFFIXES,
     column_names,
     find_files,
     fingerprint,
+    is_text,
     name_of,
     read_columns,
 )
-from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
+from optimizer.sources.frames import MERGES, categorical, check_choices, complete, join
+from optimizer.sources.identity import read_ids
+from optimizer.sources.plausibility import judge_units
+from optimizer.sources.shapes import (
+    JSON_SUFFIXES,
+    LINES_SUFFIXES,
+    SERIES,
+    VALUE,
+    is_json,
+    lengthen,
+    read_json,
+)
 from optimizer.sources.units import (
+    ABSOLUTE,
+    CAPACITIES,
+    COUNTERS,
+    KINDS,
     START_COLUMN,
+    UNITS,
     check_columns,
     check_units,
-    factor_of,
     match_columns,
+    plain_name,
+    unit_of,
 )
 
 _log = logging.getLogger(__name__)
+SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *LINES_SUFFIXES, *JSON_SUFFIXES)
+SUFFIXED = {
+    "cpu": "cores", "memory": "bytes", "cpu_capacity": "cores", "memory_capacity": "bytes",
+    "latency": "s", "network": "bytes_per_s", "disk": "bytes_per_s",
+}  # fmt: skip
+"""The unit of cells with a suffix such as ``m`` or ``Gi``, by kind of metric."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _FileRows:
+    """One file's rows, the plain name of its column of times, and whether they say their zone."""
+
+    frame: pd.DataFrame
+    time: str
+    has_zone: bool
 
 
 @dataclass(frozen=True)
 class TableTelemetry(WholeSource):
-    """A CSV or Parquet file, a directory of them, or a glob; one row per service and step.
+    """A CSV, Parquet or JSON file, a directory of them, or a glob; rows in any order.
 
     Parameters
     ----------
@@ -45,11 +90,12 @@ class TableTelemetry(WholeSource):
         File, directory or glob.
     columns : mapping, optional
         Canonical name to the file's column; what is absent or None goes by name, recognised
-        names included (see :mod:`optimizer.sources.units`).
+        names included (see :mod:`optimizer.sources.units`). Several columns make up a
+        ``service_id`` joined by ``/``.
     units : mapping, optional
-        ``cpu``, ``memory``: percent or fraction; ``network``, ``disk``: bytes_per_s, kb_per_s
-        or mbit_per_s; None goes by the recognised column name, else the canonical unit holds.
-        Percent is never guessed.
+        Unit by kind of metric (:data:`optimizer.sources.units.UNITS`); None goes by the
+        recognised column name, else the canonical unit holds and is doubted if the values
+        speak against it (:mod:`optimizer.sources.plausibility`).
     freq : str, optional
         Step to resample to; None keeps the native step and every row.
     clock : str, optional
@@ -59,39 +105,95 @@ class TableTelemetry(WholeSource):
         Whether each service's days follow one another, without the days that it lacks between.
     name : str
         Name of the data; empty or null means the stem of ``path``.
+    timezone : str, optional
+        Zone of times that do not say theirs; None reads them as UTC.
+    time_format : str, optional
+        How times are spelled, as of ``strptime``; None reads ISO 8601 and numbers.
+    missing : sequence, optional
+        Further spellings of a value that was not measured, such as -1.
+    value : str, optional
+        Metric that a file without metric columns holds: of a wide table, one column per
+        service, or of Prometheus' or CloudWatch's JSON.
+    per_file : bool
+        Whether each file is one service, named by its stem.
+    fold_pods : bool
+        Whether names of pods become those of their Deployment, DaemonSet or Job.
+    replica : str, optional
+        Column that tells the replicas of a collector apart, whose rows are merged.
+    merge : str, optional
+        ``mean``, ``max`` or ``first`` of rows of one service and time with different values.
+    dialect : mapping, optional
+        ``delimiter``, ``decimal``, ``encoding``, ``skip_rows`` of text files; told from each
+        file where None.
 
     Notes
     -----
-    Without a ``cluster_id`` every service is in the cluster ``default``. Duplicate keys,
-    infinities and values out of range are kept, for the quality step to quarantine.
+    Without a ``cluster_id`` every service is in the cluster ``default``. Values out of range and
+    rows of one key with different values are kept, for the quality step to judge.
     """
 
     path: str
-    columns: Mapping[str, str | None] | None = field(default=None)
+    columns: Mapping[str, Any] | None = field(default=None)
     units: Mapping[str, str | None] | None = field(default=None)
     freq: str | None = None
     clock: str | None = None
     join_days: bool = False
     name: str = ""
+    timezone: str | None = None
+    time_format: str | None = None
+    missing: Sequence[Any] | None = None
+    value: str | None = None
+    per_file: bool = False
+    fold_pods: bool = False
+    replica: str | None = None
+    merge: str | None = None
+    dialect: Mapping[str, Any] | None = field(default=None)
 
     def __post_init__(self) -> None:
         check_choices(self.path, self.clock, self.freq)
-        object.__setattr__(self, "columns", dict(self.columns or {}))
-        object.__setattr__(self, "units", dict(self.units or {}))
+        for key in ("columns", "units", "dialect"):
+            object.__setattr__(self, key, dict(getattr(self, key) or {}))
+        object.__setattr__(self, "missing", tuple(str(word) for word in self.missing or ()))
         object.__setattr__(self, "name", self.name or name_of(self.path))
         check_columns(self._columns)
-        check_units(self.units or {})
+        check_units(self._units)
+        check_dialect(self.dialect or {})
+        check_timezone(self.timezone)
+        _require("data.merge", self.merge, tuple(MERGES))
+        _require("data.value", self.value, tuple(METRICS))
 
     @property
-    def _columns(self) -> Mapping[str, str | None]:
+    def _columns(self) -> Mapping[str, Any]:
         return self.columns or {}
 
+    @property
+    def _units(self) -> Mapping[str, str | None]:
+        return self.units or {}
+
+    @property
+    def _merge(self) -> str | None:
+        return self.merge or ("mean" if self.replica or self.fold_pods else None)
+
     def _files(self) -> list[Path]:
-        return find_files(self.path, (*CSV_SUFFIXES, *PARQUET_SUFFIXES))
+        return find_files(self.path, SUFFIXES)
 
     def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files."""
         return fingerprint({"source": "table"} | asdict(self), self._files())
+
+    def check(self) -> None:
+        """Look at names and headers of all files, without reading a row.
+
+        Raises
+        ------
+        SourceError, SchemaError
+            As :meth:`fetch` does, for what a header shows.
+        """
+        files = self._files()
+        dialects = tell_dialects([file for file in files if is_text(file)], self.dialect or {})
+        for file in files:
+            if not is_json(file) and self.value is None:
+                self._match(file, column_names(file, dialects.get(file, PLAIN)))
 
     def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
@@ -99,86 +201,201 @@ class TableTelemetry(WholeSource):
         Raises
         ------
         SourceError
-            No file, an empty or damaged one, or fewer than two services.
+            No file, an empty or damaged one, or no service.
         SchemaError
-            A required column is missing, or holds what is no number or time.
-        DataQualityError
-            A service's clock goes backwards within a file.
+            A required column is missing, or holds what is no number or time, or is in a unit
+            that it cannot be in.
         """
         files = self._files()
-        found = [match_columns(column_names(file), self._columns) for file in files]
-        frames = [self._read_file(file, names) for file, names in zip(files, found, strict=True)]
+        dialects = tell_dialects([file for file in files if is_text(file)], self.dialect or {})
+        read = [self._read_file(file, dialects.get(file, PLAIN)) for file in files]
+        starts = [rows.time == START_COLUMN for rows in read]
+        if any(starts) and not all(starts) and self.clock is None:
+            _refuse_clocks(files, [rows.time for rows in read])
+        if self.timezone is None and not all(rows.has_zone for rows in read):
+            _log.warning(
+                "%s: times without a zone are read as UTC; if they are local, set data.timezone",
+                self.path,
+            )
         return complete(
-            join(frames, self.path),
+            join([rows.frame for rows in read], self.path),
             self.name,
-            clock=self.clock or _edge(files, found),
+            clock=self.clock or ("start" if all(starts) else "end"),
             path=self.path,
             joined=self.join_days,
+            merge=self._merge,
         )
 
-    def _read_file(self, file: Path, found: Mapping[str, str]) -> pd.DataFrame:
-        """Return one file's rows under canonical names, in the file's order."""
-        available = column_names(file)
-        self._check_present(file, available, found)
-        ignored = [name for name in available if name not in found.values()]
+    def _read_file(self, file: Path, dialect: Dialect) -> _FileRows:
+        """Return one file's rows under canonical names."""
+        raw, found = self._raw(file, dialect)
+        service = self._services(file, raw, found)
+        time = found[TIMESTAMP][0]
+        times = parse_timestamps(raw[time], time, str(file), self.time_format)
+        micros = localise(times, service.codes, self.timezone, time, str(file))
+        cluster = categorical(np.zeros(len(raw), dtype=np.int32), ["default"])
+        if CLUSTER in found:
+            cluster = read_ids([raw[found[CLUSTER][0]]])
+        data: dict[str, object] = {SERVICE: service, TIMESTAMP: to_utc(micros), CLUSTER: cluster}
+        units: dict[str, str | None] = dict(self._units)
+        cells = {
+            name: self._cells(raw[found[name][0]], name, found[name][0], dialect, file)
+            for name in METRICS
+            if name in found
+        }
+        order = np.lexsort((micros, service.codes))
+        for name in (*CAPACITIES.values(), *(m for m in cells if m not in CAPACITIES.values())):
+            if name in cells:
+                unit = _unit(name, found[name][0], cells[name], self._units)
+                units[KINDS.get(name, name)] = unit
+                data[name] = _convert(name, unit, cells[name], data, order, micros, str(file))
+        ordered = {name: data[name] for name in (SERVICE, CLUSTER, TIMESTAMP)}
+        ordered |= {name: np.asarray(data[name], np.float32) for name in METRICS if name in data}
+        frame = judge_units(pd.DataFrame(ordered), units, str(file))
+        return _FileRows(frame, plain_name(time), times.has_zone)
+
+    def _raw(self, file: Path, dialect: Dialect) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+        """Return the columns of a file that are used, and those of each canonical name."""
+        raw = read_json(file) if is_json(file) else None
+        available = column_names(file, dialect) if raw is None else list(map(str, raw.columns))
+        if self.value is not None:
+            if raw is None:
+                raw = read_columns(file, available, [], dialect=dialect, missing=self._words)
+            return self._series(file, raw)
+        found = self._match(file, available)
+        wanted = list(dict.fromkeys(column for several in found.values() for column in several))
+        ignored = [name for name in available if name not in wanted and name != self.replica]
         if ignored:
             _log.info("%s: columns not used: %s", file.name, ", ".join(ignored))
-        ids = [found[name] for name in (SERVICE, CLUSTER) if name in found]
-        raw = read_columns(file, list(dict.fromkeys(found.values())), ids)
-        service = _ids(raw[found[SERVICE]], found[SERVICE], str(file))
-        micros = parse_timestamps(raw[found[TIMESTAMP]], found[TIMESTAMP], str(file))
-        codes = service.cat.codes.to_numpy()
-        check_forward(micros, codes, list(service.cat.categories), str(file))
-        data: dict[str, object] = {SERVICE: service, TIMESTAMP: to_utc(micros)}
-        if CLUSTER in found:
-            data[CLUSTER] = _ids(raw[found[CLUSTER]], found[CLUSTER], str(file))
-        else:
-            data[CLUSTER] = categorical(np.zeros(len(raw), dtype=np.int32), ["default"])
-        for name in (name for name in METRICS if name in found):
-            factor = factor_of(name, found[name], self.units or {})
-            cells = numbers(raw[found[name]], found[name], str(file))
-            data[name] = cells if factor == 1.0 else cells * np.float32(factor)
-        return pd.DataFrame(data)
+        if raw is None:
+            ids = [column for name in (SERVICE, CLUSTER) for column in found.get(name, [])]
+            raw = read_columns(file, wanted, ids, dialect=dialect, missing=self._words)
+        return raw, found
 
-    def _check_present(self, file: Path, available: list[str], found: Mapping[str, str]) -> None:
-        for name, column in self._columns.items():
-            if column is not None and column not in available:
-                raise SchemaError(
-                    f"data.columns.{name}",
-                    seen=f"{column}, which {file} lacks",
-                    allowed=", ".join(available),
-                    fix=f"set data.columns.{name} to a column of the file",
-                )
-        missing = [name for name in REQUIRED if name not in found and name != CLUSTER]
-        if missing:
-            raise SchemaError(
-                f"{file}: column {', '.join(missing)}",
-                seen=f"columns {', '.join(available)}",
-                allowed=f"at least {', '.join(n for n in REQUIRED if n != CLUSTER)}",
-                fix=f"name the file's column, for example data.columns.{missing[0]}=my_column",
-            )
+    def _series(self, file: Path, raw: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+        """Return a file of series as rows of one metric, ``data.value``."""
+        available = list(map(str, raw.columns))
+        given = {name: column for name, column in self._columns.items() if column is not None}
+        columns = {SERVICE: SERIES, str(self.value): VALUE} | given
+        if VALUE not in available:
+            times = match_columns(available, {TIMESTAMP: given.get(TIMESTAMP)}, str(file))
+            _need(file, [TIMESTAMP], available, times)
+            raw = lengthen(raw, times[TIMESTAMP][0])
+        return raw, match_columns(list(raw.columns), columns, str(file))
 
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return (*MISSING, *(self.missing or ()))
 
-def _edge(files: list[Path], found: list[dict[str, str]]) -> str:
-    """Tell the edge that the timestamps mark by the name of their column."""
-    starts = [names[TIMESTAMP] == START_COLUMN for names in found]
-    if any(starts) and not all(starts):
-        raise SchemaError(
-            f"{files[starts.index(False)]}: column {found[starts.index(False)][TIMESTAMP]}",
-            seen=f"the END of intervals, while {START_COLUMN} in other files is their START",
-            allowed="one meaning of time in all files",
-            fix="set data.clock=start or data.clock=end, or load the files apart",
+    def _match(self, file: Path, available: list[str]) -> dict[str, list[str]]:
+        """Return the columns of each canonical name; refuse a file that lacks a required one."""
+        found = match_columns(available, self._columns, str(file))
+        needed = [name for name in REQUIRED if name != CLUSTER]
+        if self.per_file:
+            needed.remove(SERVICE)
+        _need(file, needed, available, found)
+        return found
+
+    def _services(self, file: Path, raw: pd.DataFrame, found: Mapping[str, list[str]]) -> Any:
+        if self.per_file:
+            return categorical(np.zeros(len(raw), dtype=np.int32), [name_of(str(file))])
+        return read_ids([raw[column] for column in found[SERVICE]], fold_pods=self.fold_pods)
+
+    def _cells(
+        self, column: pd.Series, name: str, spelled: str, dialect: Dialect, file: Path
+    ) -> Cells:
+        decimal = (self.dialect or {}).get("decimal") or ("," if dialect.decimal == "," else None)
+        return read_cells(
+            column, spelled, str(file), key=name, missing=self._words, decimal=decimal
         )
-    return "start" if all(starts) else "end"
 
 
-def _ids(column: pd.Series, name: str, file: str) -> pd.Series:
-    missing = np.flatnonzero(column.isna().to_numpy())
-    if len(missing) > 0:
+def _need(
+    file: Path, needed: list[str], available: list[str], found: Mapping[str, list[str]]
+) -> None:
+    missing = [name for name in needed if name not in found]
+    if missing:
         raise SchemaError(
-            f"{file}: column {name}",
-            seen=f"nothing in row {missing[0] + 1}",
-            allowed="a name in every row",
-            fix=f"fill column {name}",
+            f"{file}: column {', '.join(missing)}",
+            seen=f"columns {', '.join(map(repr, available))}",
+            allowed=f"at least {', '.join(needed)}",
+            fix=_advise(missing, available),
         )
-    return column
+
+
+def _require(key: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None:
+        require_choice(key, value, choices)
+
+
+def _unit(name: str, column: str, cells: Cells, units: Mapping[str, str | None]) -> str | None:
+    """Return the unit of a column's cells: what they say, else what is configured."""
+    kind = KINDS.get(name, "")
+    if cells.with_suffix and kind in SUFFIXED:
+        return SUFFIXED[kind]
+    return "fraction" if cells.in_percent else unit_of(name, column, units)
+
+
+def _convert(
+    name: str,
+    unit: str | None,
+    cells: Cells,
+    data: Mapping[str, Any],
+    order: NDArray[np.int64],
+    micros: NDArray[np.int64],
+    file: str,
+) -> Floats:
+    """Return a column in its canonical unit."""
+    kind = KINDS.get(name)
+    if kind is None or unit is None:
+        return cells.values
+    values: Floats = cells.values * UNITS[kind][unit]
+    if (kind, unit) in COUNTERS:
+        values = _rate(values, data[SERVICE].codes, order, micros)
+    if unit not in ABSOLUTE.get(kind, ()):
+        return values
+    capacity = data.get(CAPACITIES[name])
+    if capacity is None:
+        raise SchemaError(
+            f"{file}: column {CAPACITIES[name]}",
+            seen=f"no such column, while {name} is in {unit}",
+            allowed="the capacity, or limit, that the usage is a share of",
+            fix=f"map it with data.columns.{CAPACITIES[name]}=..., or give {name} as a fraction",
+        )
+    held = np.asarray(capacity, dtype=np.float64)
+    return np.asarray(np.divide(values, held, out=np.full(len(values), np.nan), where=held > 0))
+
+
+def _rate(
+    values: Floats, codes: NDArray[np.integer], order: NDArray[np.int64], micros: NDArray[np.int64]
+) -> Floats:
+    """Return by how much a counter rose a second since the row before; after a reset, from 0."""
+    at, of, when = values[order], codes[order], micros[order]
+    rise = np.diff(at, prepend=np.nan)
+    rise = np.where(rise < 0, at, rise)
+    seconds = np.diff(when, prepend=when[:1]) / 1e6
+    same = np.append(False, np.diff(of) == 0)[: len(of)] & (seconds > 0)
+    found = np.full(len(values), np.nan)
+    found[order] = np.where(same, rise / np.where(same, seconds, 1.0), np.nan)
+    return found
+
+
+def _refuse_clocks(files: list[Path], columns: list[str]) -> None:
+    odd = next(place for place, column in enumerate(columns) if column != START_COLUMN)
+    raise SchemaError(
+        f"{files[odd]}: column {columns[odd]}",
+        seen=f"the END of intervals, while {START_COLUMN} in other files is their START",
+        allowed="one meaning of time in all files",
+        fix="set data.clock=start or data.clock=end, or load the files apart",
+    )
+
+
+def _advise(missing: list[str], available: list[str]) -> str:
+    if SERVICE in missing and TIMESTAMP not in missing and len(missing) > 1:
+        return (
+            "name the file's columns, for example data.columns.service_id=my_column; of a wide "
+            "table, one column per service, set data.value=cpu_utilization"
+        )
+    close = f", for example data.columns.{missing[0]}={(available or ['my_column'])[0]!r}"
+    one = "; or data.per_file=true if each file is one service" if missing == [SERVICE] else ""
+    return f"name the file's column{close}{one}"

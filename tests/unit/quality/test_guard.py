@@ -66,20 +66,41 @@ def test_validate_percent_is_told_before_everything_else() -> None:
     frame = make_frame()
     frame[CPU] *= np.float32(120)  # some rows pass 100 and are out of range, too
     report = TelemetryGuard().validate(frame)
-    assert failed(report) == {"percent_suspected", "quarantined"}
+    assert failed(report) == {"percent_suspected", "quarantined", "above_capacity"}
     with pytest.raises(DataQualityError, match=r"percent_suspected\[cpu_utilization\]") as caught:
         report.raise_on_error()
     assert "data.units.cpu=percent" in caught.value.fix
     assert "quarantined[rows]" in str(caught.value.seen)
 
 
-def test_validate_clock_going_backwards_fails() -> None:
-    frame = make_frame().iloc[::-1].reset_index(drop=True)
+def test_validate_order_of_rows_is_no_fault() -> None:
+    assert failed(TelemetryGuard().validate(make_frame().iloc[::-1])) == set()
+
+
+def test_validate_a_fraction_with_a_median_above_one_is_never_silent() -> None:
+    frame = make_frame()
+    frame.loc[:49, CPU] = np.float32(1.2)
     report = TelemetryGuard().validate(frame)
-    assert failed(report) == {"monotone_clock"}
-    assert not report.success
-    lenient = TelemetryGuard(severities={"monotone_clock": "warning"}).validate(frame)
-    assert lenient.success
+    assert failed(report) == {"above_capacity"}
+    assert report.success
+    assert "1 of 4 services above, highest 1.2 (s0)" in report.summary()
+
+
+def test_validate_many_broken_values_stop_the_run() -> None:
+    frame = make_frame()
+    frame.loc[:49, MEMORY] = np.float32(-1.0)
+    report = TelemetryGuard().validate(frame)
+    assert failed(report) == {"broken_values", "missing"}
+    with pytest.raises(DataQualityError, match=r"data\.missing"):
+        report.raise_on_error()
+
+
+def test_validate_a_grid_of_rows_far_apart_is_refused_before_it_is_made() -> None:
+    frame = make_frame(services=4, steps=300)
+    far = frame.assign(**{TIMESTAMP: frame[TIMESTAMP] - pd.Timedelta("20000D")})
+    frame = pd.concat([frame, far], ignore_index=True).astype(frame.dtypes)
+    assert failed(TelemetryGuard(max_steps=10_000).validate(frame)) >= {"grid"}
+    assert "grid[services]" in str([c.title for c in TelemetryGuard().validate(frame).errors])
 
 
 def test_validate_warnings_do_not_stop_the_run() -> None:
@@ -107,8 +128,10 @@ def test_validate_metric_without_values_is_missing_not_out_of_range() -> None:
     assert failed(TelemetryGuard().validate(unobserved)) == {"missing", "cpu_observed"}
 
 
-def test_validate_one_service_fails() -> None:
-    assert failed(TelemetryGuard().validate(make_frame(services=1))) == {"service_count"}
+def test_validate_fewer_services_than_wanted_fail() -> None:
+    assert failed(TelemetryGuard().validate(make_frame(services=1))) == set()
+    wanted = TelemetryGuard(min_services=2)
+    assert failed(wanted.validate(make_frame(services=1))) == {"service_count"}
 
 
 def test_validate_empty_frame_fails_on_its_rows() -> None:
@@ -127,7 +150,8 @@ def test_inspect_telemetry_writes_report_quarantine_and_docs(tmp_path: Path) -> 
     frame = make_frame()
     frame.loc[7, CPU] = np.inf
     kept, report = inspect_telemetry(frame, TelemetryGuard(), tmp_path)
-    assert len(kept) == 199
+    assert len(kept) == 200
+    assert np.flatnonzero(kept[CPU].isna()).tolist() == [7]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "data_docs",
         "quality.json",
@@ -173,7 +197,9 @@ def test_build_suite_follows_the_columns() -> None:
     small = build_suite(columns, (CPU,), limits)
     large = build_suite((*columns, MEMORY), (CPU, MEMORY), limits)
     added = [e.check for e in large if e.subject == MEMORY]
-    assert added == ["percent_suspected", "types", "value_range", "value_range", "missing"]
+    assert sorted(added) == [
+        "broken_values", "missing", "percent_suspected", "types", "value_range", "value_range",
+    ]  # fmt: skip
     assert len(large) == len(small) + len(added)
     assert not [e for e in small if e.subject == MEMORY]
 
@@ -200,10 +226,12 @@ def test_guard_wrong_value_names_the_key(arguments: dict[str, object], key: str)
 
 def test_report_summary_tells_warnings_and_reasons() -> None:
     check = Check("gaps", "largest_gap_hours", "warning", False, "1 of 2", "none", "wait")
-    report = QualityReport(True, 1000, 5, {"infinite: cpu": 5}, (check,))
+    report = QualityReport(
+        True, 1000, 5, {"infinite: cpu": 5}, {"infinite: cpu": {"web": 4, "db": 1}}, (check,)
+    )
     text = report.summary()
     assert "1,000 rows, 5 quarantined" in text
-    assert "quarantined 5: infinite: cpu" in text
+    assert "quarantined 5: infinite: cpu (most of 'web': 4, 'db': 1)" in text
     assert "warning gaps[largest_gap_hours]: 1 of 2 (allowed: none)" in text
     assert QualityReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
 

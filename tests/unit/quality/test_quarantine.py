@@ -8,7 +8,7 @@ import pytest
 
 from optimizer.core.schema import CLUSTER, CPU, MEMORY, SERVICE, TIMESTAMP
 from optimizer.quality.derive import describe_fleet, describe_services, percentile_99
-from optimizer.quality.quarantine import count_backward, split_rows
+from optimizer.quality.quarantine import split_rows, stand_alone
 
 HOUR = pd.Timedelta("1h")
 
@@ -52,7 +52,8 @@ def test_split_rows_broken_duplicate_does_not_displace_a_sound_row() -> None:
     frame = make_frame()
     again = frame.iloc[[2]].assign(**{CPU: np.float32(np.inf)})
     split = split_rows(pd.concat([frame, again], ignore_index=True))
-    assert split.quarantined["reason"].tolist() == [f"infinite: {CPU}"]
+    twice = "duplicate key: service_id, event_timestamp"
+    assert split.counts == {f"infinite: {CPU}": 1, twice: 1}
     assert split.kept.index.tolist() == list(range(12))
 
 
@@ -125,40 +126,60 @@ def test_split_rows_does_not_change_its_argument() -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_count_backward_sees_a_step_back_within_a_service_only() -> None:
+def test_split_rows_a_broken_value_costs_itself() -> None:
     frame = make_frame()
-    swapped = frame.iloc[[0, 2, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]]
-    assert count_backward(frame).tolist() == [0, 0]
-    assert count_backward(swapped).tolist() == [1, 0]
+    frame.loc[1, MEMORY] = -1.0
+    frame.loc[2, CPU] = np.inf
+    split = split_rows(frame)
+    assert len(split.kept) == len(frame)
+    assert np.flatnonzero(split.kept[MEMORY].isna()).tolist() == [1]
+    assert np.flatnonzero(split.kept[CPU].isna()).tolist() == [2]
+    assert split.kept[CPU].iloc[1] == frame[CPU].iloc[1]
+    assert split.lost == 1  # a row is lost with its CPU
+    assert split.services == {f"infinite: {CPU}": {"s0": 1}, f"out of range: {MEMORY}": {"s0": 1}}
 
 
-def test_count_backward_interleaved_services_are_in_order() -> None:
-    frame = make_frame().sort_values([TIMESTAMP, SERVICE])
-    assert count_backward(frame).tolist() == [0, 0]
+@pytest.mark.parametrize("far", ["2026-01-31", "2036-01-01", "1970-01-01", "2025-12-25"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_split_rows_lone_rows_far_away_never_move_the_grid(far: str, n: int) -> None:
+    frame = make_frame(services=3, steps=200)
+    alone = frame.iloc[:n].assign(**{TIMESTAMP: pd.Timestamp(far, tz="UTC") + HOUR * np.arange(n)})
+    split = split_rows(pd.concat([frame, alone], ignore_index=True).astype(frame.dtypes))
+    assert split.counts == {f"alone, far from the other rows: {TIMESTAMP}": n}
+    pd.testing.assert_frame_equal(split.kept, frame)
 
 
-def test_count_backward_resent_row_is_a_duplicate_not_a_step_back() -> None:
-    frame = make_frame()
-    assert count_backward(pd.concat([frame, frame.iloc[[1]]])).tolist() == [0, 0]
+def test_stand_alone_spares_fleets_that_pause_grow_or_report_rarely() -> None:
+    def alone(*services: list[int]) -> int:
+        codes = np.repeat(np.arange(len(services)), [len(times) for times in services])
+        clock = np.concatenate([np.asarray(times, dtype=np.int64) for times in services])
+        return int(stand_alone(codes, clock, 1).sum())
+
+    day = list(range(24))
+    later = [one + 40 for one in day]
+    assert alone(day + later, day + later, day + later) == 0  # an outage
+    assert alone(*[[*day, 30]] * 3) == 0  # the fleet comes back
+    assert alone(day, day, list(range(60))) == 0  # one service goes on alone
+    assert alone([0, 12, 24, 36, 48] * 1, [0, 12, 24, 36, 48], [60]) == 0  # rare reports
+    assert alone(day * 1, day, [*day, 30]) == 0  # more than a hundredth of the rows
 
 
 def test_describe_services_measures_gap_staleness_and_absence() -> None:
     frame = make_frame(steps=10)
     # s0 loses hours 3, 4, 5 (a gap of 3 h beyond a step); s1 ends two hours early.
     frame = frame.drop(index=[3, 4, 5, 18, 19])
-    table = describe_services(frame, split_rows(frame)).set_index(SERVICE)
+    table = describe_services(split_rows(frame)).set_index(SERVICE)
     assert table["rows"].to_dict() == {"s0": 7, "s1": 8}
     assert table["largest_gap_hours"].to_dict() == {"s0": 3.0, "s1": 0.0}
     assert table["staleness_hours"].to_dict() == {"s0": 0.0, "s1": 2.0}
     assert table["absent_share"].to_dict() == pytest.approx({"s0": 0.3, "s1": 0.0})
-    assert table["clock_steps_back"].to_dict() == {"s0": 0, "s1": 0}
 
 
-def test_describe_services_row_order_changes_only_the_steps_back() -> None:
+def test_describe_services_row_order_changes_nothing() -> None:
     frame = make_frame(steps=10).iloc[::-1]
-    table = describe_services(frame, split_rows(frame)).set_index(SERVICE)
+    table = describe_services(split_rows(frame)).set_index(SERVICE)
     assert table["largest_gap_hours"].tolist() == [0.0, 0.0]
-    assert table["clock_steps_back"].tolist() == [9, 9]
+    assert table["above_capacity"].tolist() == [0.5, pytest.approx(0.68, abs=0.05)]
 
 
 def test_describe_fleet_ignores_infinities_in_the_percentile() -> None:

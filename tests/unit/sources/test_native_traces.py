@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optimizer.core.errors import ConfigError, DataQualityError, SchemaError, SourceError
+from optimizer.core.errors import ConfigError, SchemaError, SourceError
 from optimizer.sources.table import TableTelemetry
 from optimizer.sources.traces.bitbrains import BitbrainsTelemetry
 from optimizer.sources.traces.nab import NabTelemetry
@@ -94,23 +94,21 @@ def test_bitbrains_no_capacity_is_unknown_not_infinite(tmp_path: Path) -> None:
     assert np.isnan(frame["memory_utilization"].iloc[0])
 
 
-def test_bitbrains_missing_column_text_and_backward_clock(tmp_path: Path) -> None:
+def test_bitbrains_missing_column_text_and_any_order(tmp_path: Path) -> None:
     path = bitbrains(tmp_path, {"1": drifting(), "2": [bitbrains_row(MIDNIGHT, "idle")]})
     with pytest.raises(
         SchemaError, match=r"2\.csv: column CPU usage \[MHZ\]: got text 'idle' in row 1"
     ):
         BitbrainsTelemetry(path).fetch()
     bitbrains(tmp_path, {"2": drifting()[::-1]})
-    with pytest.raises(DataQualityError, match=r"2\.csv: clock of service 2"):
-        BitbrainsTelemetry(path).fetch()
+    assert len(BitbrainsTelemetry(path).fetch()) == 2 * len(drifting())
     (tmp_path / "2.csv").write_text("a;b\n1;2\n")
     with pytest.raises(SchemaError, match=r"column Timestamp \[ms\], CPU cores"):
         BitbrainsTelemetry(path).fetch()
 
 
-def test_bitbrains_one_vm_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="at least 2 services"):
-        BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting()})).fetch()
+def test_bitbrains_one_vm_is_read(tmp_path: Path) -> None:
+    assert len(BitbrainsTelemetry(bitbrains(tmp_path, {"1": drifting()})).fetch()) > 0
 
 
 def test_bitbrains_fingerprint_follows_content(tmp_path: Path) -> None:
@@ -236,8 +234,7 @@ def test_nab_user_errors(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="column timestamp"):
         NabTelemetry(path).fetch()
     (tmp_path / "rds_cpu_2.csv").unlink()
-    with pytest.raises(SourceError, match="at least 2 services"):
-        NabTelemetry(path).fetch()
+    assert NabTelemetry(path).fetch()["service_id"].unique().tolist() == ["ec2_cpu_1"]
     (tmp_path / "ec2_cpu_1.csv").rename(tmp_path / "latency.csv")
     with pytest.raises(SourceError, match="none with cpu in its name"):
         NabTelemetry(path).fetch()

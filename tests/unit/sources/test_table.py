@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optimizer.core.errors import SchemaError
 from optimizer.core.schema import CANONICAL, TIMESTAMP_DTYPE
 from optimizer.sources.resampling import resample
 from optimizer.sources.table import TableTelemetry
@@ -139,8 +140,13 @@ def test_load_disk_units(tmp_path: Path, unit: str, mbps: float) -> None:
     assert frame["disk_read_mbps"].iloc[0] == pytest.approx(mbps)
 
 
-def test_load_percent_is_not_guessed(tmp_path: Path) -> None:
-    assert load(rows(cpu_utilization=55.0), tmp_path)["cpu_utilization"].iloc[0] == 55
+def test_load_percent_is_not_guessed_but_refused_until_it_is_said(tmp_path: Path) -> None:
+    frame = rows(cpu_utilization=55.0)
+    with pytest.raises(SchemaError, match=r"a median of 55.*percent.*data\.units\.cpu=percent"):
+        load(frame, tmp_path)
+    for unit, value in {"fraction": 55.0, "percent": 0.55, "auto": 0.55}.items():
+        loaded = load(frame, tmp_path, units={"cpu": unit})
+        assert loaded["cpu_utilization"].iloc[0] == pytest.approx(value)
 
 
 def test_load_keeps_duplicates_infinities_and_out_of_range_rows(tmp_path: Path) -> None:

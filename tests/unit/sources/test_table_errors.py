@@ -10,11 +10,11 @@ import pytest
 
 from optimizer.core.errors import (
     ConfigError,
-    DataQualityError,
     OptimizerError,
     SchemaError,
     SourceError,
 )
+from optimizer.quality.quarantine import split_rows
 from optimizer.sources.table import TableTelemetry
 
 
@@ -87,7 +87,7 @@ def test_load_damaged_parquet(tmp_path: Path) -> None:
 
 def test_load_ragged_csv(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("service_id,event_timestamp,cpu_utilization\na,b\n")
-    with pytest.raises(SourceError, match="Expected 3 columns, got 2"):
+    with pytest.raises(SourceError, match=r"t\.csv, line 2: got 2 cells.*Allowed: 3 cells"):
         TableTelemetry(str(tmp_path / "t.csv")).fetch()
 
 
@@ -111,48 +111,59 @@ def test_load_text_where_numbers_are_due_names_column_value_and_row(
 ) -> None:
     frame = rows()
     frame["cpu_utilization"] = frame["cpu_utilization"].astype(str)
-    frame.loc[2, "cpu_utilization"] = "high"
+    frame.loc[2:3, "cpu_utilization"] = "high"
     message = caught(SchemaError, frame, tmp_path / f"t.{ending}")
-    assert "column cpu_utilization: got text 'high' in row 3" in message
+    assert "column cpu_utilization: got text 'high' in row 3 (2 such cells)" in message
+    assert "data.columns.cpu_utilization" in message
 
 
-def test_load_text_far_down_a_csv_is_found(tmp_path: Path) -> None:
+def test_one_text_far_down_a_csv_costs_its_cell_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     frame = rows(2, 40_000)
     frame["cpu_utilization"] = frame["cpu_utilization"].astype(str)
     frame.loc[79_990, "cpu_utilization"] = "n.v."
-    assert "text 'n.v.' in row 79991" in caught(SchemaError, frame, tmp_path / "t.csv")
+    found = TableTelemetry(write(frame, tmp_path / "t.csv")).fetch()
+    assert np.flatnonzero(found["cpu_utilization"].isna()).tolist() == [79_990]
+    assert "1 of 80000 cells are no numbers" in caplog.text
+    assert "text 'n.v.' in row 79991" in caplog.text
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_load_time_that_is_none_names_value_and_row(tmp_path: Path, ending: str) -> None:
     frame = rows()
     frame["event_timestamp"] = frame["event_timestamp"].astype(str)
-    frame.loc[1, "event_timestamp"] = "yesterday"
+    frame.loc[1:2, "event_timestamp"] = "yesterday"
     message = caught(SchemaError, frame, tmp_path / f"t.{ending}")
     assert "'yesterday' in row 2, which is no time" in message
 
 
-def test_load_missing_id_names_the_row(tmp_path: Path) -> None:
+def test_a_row_without_id_or_time_is_left_to_the_quality_step(tmp_path: Path) -> None:
     frame = rows()
+    frame["event_timestamp"] = frame["event_timestamp"].astype(str)
     frame.loc[4, "service_id"] = None
-    assert "nothing in row 5" in caught(SchemaError, frame, tmp_path / "t.parquet")
+    frame.loc[6, "event_timestamp"] = ""
+    found = TableTelemetry(write(frame, tmp_path / "t.parquet")).fetch()
+    assert found["service_id"].isna().sum() == 1
+    assert found["event_timestamp"].isna().sum() == 1
+    assert set(split_rows(found).counts) == {"missing: service_id", "missing: event_timestamp"}
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 6, 5, 7], [7, 6, 5, 4, 3, 2, 1, 0]])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_load_clock_going_backwards_names_service_rows_and_times(
-    tmp_path: Path, ending: str
-) -> None:
-    frame = rows().iloc[[0, 1, 2, 3, 4, 6, 5, 7]]
-    message = caught(DataQualityError, frame, tmp_path / f"t.{ending}")
-    assert "clock of service s1" in message
-    assert "2025-01-01T01:00:00+00:00 in row 7 after 2025-01-01T02:00:00+00:00 in row 6" in message
-    assert "sort the file" in message
+def test_rows_come_in_any_order(tmp_path: Path, ending: str, order: list[int]) -> None:
+    straight = TableTelemetry(write(rows(), tmp_path / f"a.{ending}")).fetch()
+    mixed = TableTelemetry(write(rows().iloc[order], tmp_path / f"b.{ending}")).fetch()
+    pd.testing.assert_frame_equal(mixed, straight)
 
 
-def test_load_one_service_needs_another(tmp_path: Path) -> None:
-    message = caught(SourceError, rows(1), tmp_path / "t.csv")
-    assert "1 service with cpu_utilization (s0)" in message
-    assert "at least 2 services" in message
+def test_one_service_is_read(tmp_path: Path) -> None:
+    assert len(TableTelemetry(write(rows(1), tmp_path / "t.csv")).fetch()) == 4
+
+
+def test_no_service_with_cpu_is_refused(tmp_path: Path) -> None:
+    frame = rows().assign(cpu_utilization=None)
+    assert "no service with cpu_utilization" in caught(SourceError, frame, tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,15 @@ def test_load_one_service_needs_another(tmp_path: Path) -> None:
         ({"clock": "middle"}, "data.clock"),
         ({"columns": {"cpu": "x"}}, "data.columns.cpu"),
         ({"units": {"cpu": "permille"}}, "data.units.cpu"),
-        ({"units": {"latency": "s"}}, "data.units.latency"),
+        ({"units": {"speed": "s"}}, "data.units.speed"),
+        ({"units": {"latency": "h"}}, "data.units.latency"),
+        ({"timezone": "Europe/Berln"}, "data.timezone.*Europe/Berlin"),
+        ({"merge": "median"}, "data.merge"),
+        ({"value": "cpu"}, "data.value"),
+        ({"dialect": {"delimiter": ";;"}}, "data.dialect.delimiter"),
+        ({"dialect": {"quote": "'"}}, "data.dialect.quote"),
+        ({"dialect": {"encoding": "utf9"}}, "data.dialect.encoding"),
+        ({"columns": {"cpu_utilization": ["a", "b"]}}, "data.columns.cpu_utilization"),
         ({"path": ""}, "data.path"),
         ({"freq": "often"}, "data.freq"),
     ],
@@ -180,7 +199,19 @@ def test_load_files_that_disagree_about_time_need_a_clock(tmp_path: Path) -> Non
     assert len(TableTelemetry(str(tmp_path), clock="end").fetch()) == 8
 
 
-def test_load_rows_sent_again_are_no_backward_clock(tmp_path: Path) -> None:
+def test_rows_that_say_the_same_twice_are_one(tmp_path: Path) -> None:
     frame = rows()
     again = pd.concat([frame, frame.iloc[:3]], ignore_index=True)
-    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).fetch()) == len(again)
+    assert len(TableTelemetry(write(again, tmp_path / "t.csv")).fetch()) == len(frame)
+
+
+def test_rows_of_one_key_that_differ_stay_unless_merged(tmp_path: Path) -> None:
+    frame = rows()
+    other = frame.assign(cpu_utilization=frame["cpu_utilization"] + 0.1)
+    path = write(pd.concat([frame, other], ignore_index=True), tmp_path / "t.csv")
+    assert len(TableTelemetry(path).fetch()) == 2 * len(frame)
+    for merge, more in (("mean", 0.05), ("max", 0.1), ("first", 0.0)):
+        merged = TableTelemetry(path, merge=merge).fetch()
+        np.testing.assert_allclose(
+            merged["cpu_utilization"], frame["cpu_utilization"] + more, rtol=1e-6
+        )

@@ -12,7 +12,7 @@ import pandas as pd
 from optimizer.core.errors import ConfigError, SourceError
 from optimizer.core.schema import CLUSTER, CPU, SERVICE, TIMESTAMP
 from optimizer.sources.base import WholeSource
-from optimizer.sources.clock import check_forward, parse_instant, to_utc
+from optimizer.sources.clock import parse_instant, to_utc
 from optimizer.sources.files import find_files, fingerprint, read_columns, scan_csv
 from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
 
@@ -130,8 +130,6 @@ class AzureVmTelemetry(WholeSource):
             A file is missing, empty or damaged, or fewer than two VMs have readings.
         SchemaError
             A field holds what is no number.
-        DataQualityError
-            A VM's clock goes backwards within a file.
         """
         table, readings = self._files()
         vms = _read_table(table, self.max_vms)
@@ -152,7 +150,6 @@ class AzureVmTelemetry(WholeSource):
         codes = service.cat.codes.to_numpy()
         seconds = raw["timestamp"].to_numpy(np.float64)
         micros = zero + (seconds * 1e6).astype(np.int64)
-        check_forward(micros, codes, list(service.cat.categories), str(file))
         at = pd.Index(vms[VM]).get_indexer(pd.Index(service.cat.categories))[codes]
         owner = vms[CLUSTERS[self.cluster]].astype("category")
         return pd.DataFrame(

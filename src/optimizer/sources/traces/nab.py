@@ -13,7 +13,7 @@ import pandas as pd
 from optimizer.core.errors import SchemaError, SourceError
 from optimizer.core.schema import ANOMALY, CLUSTER, CPU, SERVICE, TIMESTAMP
 from optimizer.sources.base import WholeSource
-from optimizer.sources.clock import check_forward, parse_timestamps, to_utc
+from optimizer.sources.clock import parse_timestamps, to_utc
 from optimizer.sources.files import column_names, find_files, fingerprint, read_columns
 from optimizer.sources.frames import categorical, check_choices, complete, join, numbers
 
@@ -106,8 +106,6 @@ class NabTelemetry(WholeSource):
             No file, an empty or damaged one, or fewer than two series.
         SchemaError
             A column is missing or holds what is no number or time.
-        DataQualityError
-            A clock goes backwards.
         """
         labels = self._labels()
         windows = None if labels is None else _read_windows(labels)
@@ -154,10 +152,8 @@ def _read(file: Path, windows: Windows | None) -> pd.DataFrame:
             fix="use data=table for other layouts",
         )
     raw = read_columns(file, ["timestamp", "value"], [])
-    micros = parse_timestamps(raw["timestamp"], "timestamp", str(file))
+    times = to_utc(parse_timestamps(raw["timestamp"], "timestamp", str(file)).micros)
     codes = np.zeros(len(raw), dtype=np.int32)
-    check_forward(micros, codes, [file.stem], str(file))
-    times = to_utc(micros)
     data: dict[str, object] = {
         SERVICE: categorical(codes, [file.stem]),
         CLUSTER: categorical(codes, [file.stem.split("_")[0]]),
