@@ -24,11 +24,14 @@ features: setup  ## fill the feature store; ARGS="data=table data.path=…" pass
 train: setup  ## train on the default data; ARGS="model=lstm imbalance=focal" passes overrides
 	$(BIN)/python flows/train.py $(ARGS)
 
+SLOW := tests/flows tests/contracts/test_extensions.py \
+	tests/unit/delivery/test_online.py tests/unit/delivery/test_streaming.py
+
 test: setup  ## run every test but the slow ones of whole flows
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/flows $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) $(ARGS)
 
 e2e: setup  ## run whole flows, with real servers
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/flows $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile $(SLOW) $(ARGS)
 
 check: setup  ## lint, formatting, types and import rules
 	$(BIN)/ruff check .
