@@ -98,7 +98,6 @@ OTHERS: dict[str, Any] = {
     "reading": "max",
     "recalibration": {"_target_": "optimizer.models.exceedance.recalibration.Recalibration"},
     "reference": "max 14d",
-    "replica": "replica",
     "resource": By({"cpu": "memory", "memory": "cpu"}),
     "scale_out": "^web",
     "severities.*": By({"error": "warning", "warning": "error"}),

@@ -73,14 +73,15 @@ def _describe_grid(split: RowSplit) -> dict[str, float]:
     }
 
 
-def _above_capacity(kept: pd.DataFrame, codes: Codes, order: Codes, n: int) -> NDArray[np.floating]:
-    """Return the highest median of the fractions of capacity of each service, in its order."""
-    found = np.zeros(n)
+def _above_capacity(kept: pd.DataFrame, order: Codes, rows: Codes) -> NDArray[np.float64]:
+    """Return the largest share of values above 1 among the fractions of each service."""
+    highest = np.zeros(len(rows))
+    place = np.repeat(np.arange(len(rows)), rows)
     for name in (CPU, MEMORY):
         if name in kept:
-            medians = pd.Series(values_of(kept, name)[order]).groupby(codes).median()
-            found = np.fmax(found, medians.to_numpy())
-    return found
+            above = values_of(kept, name)[order] > 1.0
+            highest = np.maximum(highest, np.bincount(place, above, minlength=len(rows)) / rows)
+    return highest
 
 
 def percentile_99(values: NDArray[np.floating]) -> float:
@@ -94,8 +95,8 @@ def describe_services(split: RowSplit) -> pd.DataFrame:
 
     Columns: ``service_id``; ``rows`` kept; ``largest_gap_hours`` between successive kept rows
     beyond one step; ``staleness_hours`` from its last row to the newest of the fleet;
-    ``absent_share`` of the steps between its first and last row; ``above_capacity``, the higher
-    median of its fractions of capacity.
+    ``absent_share`` of the steps between its first and last row; ``above_capacity``, the share
+    of its values of CPU, or of memory, above the whole capacity.
     """
     codes, clock = service_codes(split.kept), clock_of(split.kept)
     order = np.lexsort((clock, codes))
@@ -115,7 +116,7 @@ def describe_services(split: RowSplit) -> pd.DataFrame:
             "largest_gap_hours": _largest_gap(clock, starts, size) / _HOUR_US,
             "staleness_hours": (clock.max() - clock[ends]) / _HOUR_US,
             "absent_share": 1.0 - rows / steps,
-            "above_capacity": _above_capacity(split.kept, codes, order, len(starts)),
+            "above_capacity": _above_capacity(split.kept, order, rows),
         }
     )
     return table.sort_values(SERVICE, ignore_index=True)

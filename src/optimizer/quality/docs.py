@@ -12,6 +12,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+from optimizer.core.output import open_template
 from optimizer.quality.report import QualityReport, show
 from optimizer.quality.runner import SuiteRun, quiet_gx
 
@@ -87,16 +88,6 @@ def _links(run: SuiteRun, directory: Path) -> dict[str, str]:
 
 
 def _index(report: QualityReport, links: dict[str, str], style: str) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    world = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    world.filters["show"] = show
     state = "passed" if report.success else "failed"
-    page = world.get_template("index.html.j2")
-    return page.render(title=TITLE, state=state, report=report, links=links, style=style)
+    page = open_template(__package__, "index.html.j2", show=show)
+    return str(page.render(title=TITLE, state=state, report=report, links=links, style=style))

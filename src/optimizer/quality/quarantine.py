@@ -215,7 +215,7 @@ def _without(frame: pd.DataFrame, broken: dict[str, BoolArray], keep: BoolArray)
 
 def _most(frame: pd.DataFrame, mask: BoolArray) -> dict[str, int]:
     """Return the services with most rows of the mask."""
-    counts = frame[SERVICE][mask].astype(str).value_counts().head(MOST_SERVICES)
+    counts = frame[SERVICE][mask].dropna().astype(str).value_counts().head(MOST_SERVICES)
     return {str(name): int(count) for name, count in counts.items()}
 
 

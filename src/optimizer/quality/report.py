@@ -108,7 +108,7 @@ class QualityReport:
             f"errors: {len(self.errors)}, warnings: {len(self.warnings)}"
         )
         reasons = [
-            f"  quarantined {n:,}: {why} ({_most(self.quarantined_services.get(why, {}))})"
+            f"  quarantined {n:,}: {why}{_most(self.quarantined_services.get(why, {}))}"
             for why, n in self.quarantined_by_reason.items()
         ]
         errors = [f"  error   {check.tell()}" for check in self.errors]
@@ -142,7 +142,8 @@ class QualityReport:
 
 
 def _most(services: Mapping[str, int]) -> str:
-    return "most of " + ", ".join(f"{name!r}: {n:,}" for name, n in services.items())
+    told = ", ".join(f"{name!r}: {n:,}" for name, n in services.items())
+    return f" (most of {told})" if told else ""
 
 
 def show(value: Observed) -> str:

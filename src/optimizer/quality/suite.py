@@ -113,7 +113,7 @@ def _fleet(limits: Limits) -> list[Expectation]:
             arguments={"column": "quarantined_share", "max_value": share},
             allowed=f"at most {share:.2%} of the rows (quality.max_quarantined)",
             fix="look at quarantine.parquet. One service and time with different values: merge "
-            "replicas of a collector (data.replica, data.merge=mean), or name the column that "
+            "replicas of a collector (data.merge=mean), or name the column that "
             "tells two services apart (data.columns.cluster_id, data.columns.service_id=[a,b]). "
             "An irregular clock: set data.freq. Else repair the rows, or raise "
             "quality.max_quarantined",
@@ -244,8 +244,8 @@ def _services(limits: Limits) -> list[Expectation]:
         most(
             "above_capacity",
             "above_capacity",
-            1.0,
-            "medians of at most 1, the whole capacity",
+            0.5,
+            "at most half of a service's values above 1, its whole capacity",
             "find out whether it is starved, or set the unit of the column (data.units)",
         ),
         most(

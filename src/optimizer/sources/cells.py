@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,11 +28,20 @@ SUFFIXES: dict[str, float] = (
     | {"K": 1000.0}
 )
 """Factors of a Kubernetes quantity (``resource.Quantity``); ``ms`` is ``m`` of ``s``."""
-UNIT_WORDS = r"(?:B|b|bytes?|cores?|s|sec|Hz|[Bb]/s|[Bb]ps|/s)?"
 CELL = (
     r"^(?P<number>[-+]?(?:[0-9][0-9., '_]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[iI]nf(?:inity)?)"
-    r"\s*(?P<percent>%?)(?P<suffix>[KMGTP]i|[numµkKMGTP]?)" + UNIT_WORDS + r"$"
+    r"\s*(?P<percent>%?)(?P<suffix>[KMGTP]i|[numµkKMGTP]?)"
+    r"(?P<word>(?:B|[Bb]ytes?|[Cc]ores?|s|sec|Hz|B/s|Bps|[Bb]ytes/s|/s)?)$"
 )
+"""A number, a suffix and a unit; bits (``b``) are none, as they would be taken for bytes."""
+SPELLED = {
+    mark: re.compile(
+        rf"^[-+]?(?:[0-9]+|[0-9]{{1,3}}(?:[{group} '_][0-9]{{3}})+)?(?:{point}[0-9]*)?"
+        r"(?:[eE][-+]?[0-9]+)?$"
+    )
+    for mark, group, point in ((".", ",", r"\."), (",", ".", ","))
+}
+"""How a number is spelled with each decimal mark; what groups thousands stands before three."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,16 @@ class Cells:
     in_percent : bool
         Whether cells end with a percent sign.
     with_suffix : bool
-        Whether cells end with a suffix such as ``m`` or ``Gi``, so that the values are absolute:
-        cores, bytes or seconds.
+        Whether cells end with a suffix such as ``m`` or ``Gi``, or with a word, so that the
+        values are absolute: cores, bytes or seconds.
+    words : frozenset of str
+        Words for a unit that cells end with, in lower case.
     """
 
-    values: Floats
+    values: Floats | NDArray[np.float32]
     in_percent: bool = False
     with_suffix: bool = False
+    words: frozenset[str] = frozenset()
 
 
 def read_cells(
@@ -79,16 +92,18 @@ def read_cells(
     missing : sequence of str
         Spellings of a value that was not measured; ``""`` is one always.
     decimal : str, optional
-        The decimal mark, where it is known; else each cell tells its own.
+        The decimal mark, where it is known; else the column tells it.
 
     Raises
     ------
     SchemaError
-        More than one cell in a hundred is no number, or a comma may be a decimal mark as well
-        as group thousands: the message shows the first one and its row, from 1.
+        More than one cell in a hundred is no number: the message shows the first one and its
+        row, from 1. A comma may be a decimal mark as well as group thousands, or only some cells
+        have a percent sign.
     """
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        values = column.to_numpy(np.float64, na_value=np.nan)
+        single = column.dtype == np.float32
+        values = column.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
         sentinels = [float(word) for word in missing if _is_number(word)]
         if sentinels and np.isin(values, sentinels).any():
             values = np.where(np.isin(values, sentinels), np.nan, values)
@@ -98,70 +113,76 @@ def read_cells(
     words, codes = held.dictionary, held.indices.to_numpy(zero_copy_only=False)
     empty = pc.is_in(words, pa.array(["", "nan", "None", "<NA>", *missing])).to_numpy(False)
     parts = pc.extract_regex(words, CELL)
-    read = ~pc.is_null(parts).to_numpy(False)
-    if decimal is None:
-        _refuse_ambiguous(words.filter(pa.array(read & ~empty)), name, file)
+    read = ~pc.is_null(parts).to_numpy(False) & ~empty
     numbers = np.full(len(words), np.nan)
-    percent, suffix = np.zeros(len(words), bool), np.full(len(words), "", dtype=object)
+    percent, absolute = np.zeros(len(words), bool), np.zeros(len(words), bool)
+    said: frozenset[str] = frozenset()
     if read.any():
-        found = parts.filter(pa.array(read))
-        numbers[read] = _to_float(pc.struct_field(found, "number"), decimal)
-        percent[read] = pc.equal(pc.struct_field(found, "percent"), "%").to_numpy(False)
-        suffix[read] = pc.struct_field(found, "suffix").to_numpy(False)
-    scale = pd.Series(suffix).map(SUFFIXES).to_numpy(np.float64, na_value=1.0)
-    numbers = np.where(percent, numbers / 100.0, numbers * scale)
-    numbers[empty] = np.nan
+        found = parts.filter(pa.array(read)).flatten()
+        number, percents, suffixes, units = (part.to_pandas() for part in found)
+        number = number.str.strip()
+        mark = decimal or _tell_decimal(number, name, file)
+        scale = suffixes.map(SUFFIXES).to_numpy(np.float64, na_value=1.0)
+        percent[read] = percents.eq("%")
+        absolute[read] = suffixes.ne("") | units.ne("")
+        numbers[read] = _to_float(number, mark) * np.where(percent[read], 0.01, scale)
+        said = frozenset(units[units.ne("")].str.lower())
+        read &= ~np.isnan(numbers)
+        if percent.any() and (read & ~percent & (numbers != 0)).any():
+            raise SchemaError(
+                f"{file}: column {name}",
+                seen=f"{words[int(percent.argmax())].as_py()!r}, and cells without a percent sign",
+                allowed="a percent sign in all cells or in none",
+                fix=f"export column {name} in one unit",
+            )
     known = codes >= 0 if held.null_count == 0 else ~pc.is_null(held).to_numpy(False)
     codes = np.where(known, codes, 0).astype(np.int64)
-    bad = np.flatnonzero(known & (~read & ~empty)[codes])
+    bad = np.flatnonzero(known & (~read & ~empty)[codes]) if len(words) else codes[:0]
     if len(bad) > 0:
         _judge_unreadable(bad, column, name, file, key)
     return Cells(
         np.where(known, numbers[codes], np.nan) if len(words) else np.full(len(column), np.nan),
-        in_percent=bool((percent & ~empty).any()),
-        with_suffix=bool(((suffix != "") & ~empty).any()),
+        in_percent=bool(percent.any()),
+        with_suffix=bool(absolute.any()),
+        words=said,
     )
 
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        return math.isfinite(float(word))
     except ValueError:
         return False
-    return True
 
 
-def _to_float(text: Any, decimal: str | None) -> Floats:
-    """Return numbers with marks that group thousands; a sole comma is a decimal mark."""
-    plain = pc.replace_substring_regex(text, r"[ '_]", "")
-    if decimal == ",":
-        plain = pc.replace_substring(pc.replace_substring(plain, ".", ""), ",", ".")
-    elif decimal == ".":
-        plain = pc.replace_substring(plain, ",", "")
-    european = r"^([-+]?[0-9]{1,3})(\.[0-9]{3})*,([0-9]+)$"
-    grouped = pc.match_substring_regex(plain, r"^[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$")
-    comma = pc.and_(pc.match_substring_regex(plain, european), pc.invert(grouped))
-    swapped = pc.replace_substring(pc.replace_substring(plain, ".", ""), ",", ".")
-    plain = pc.if_else(comma, swapped, pc.replace_substring(plain, ",", ""))
-    return np.asarray(pd.to_numeric(plain.to_pandas(), errors="coerce"), dtype=np.float64)
+def _to_float(text: pd.Series, decimal: str) -> Floats:
+    """Return numbers of a decimal mark, NaN where they are spelled otherwise."""
+    group = "," if decimal == "." else "."
+    plain = text.str.replace(rf"[{group} '_]", "", regex=True).str.replace(",", ".", regex=False)
+    numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
+    spelled = text.str.match(SPELLED[decimal]) | text.str.contains("nf", regex=False)
+    return np.where(spelled, numbers, np.nan)
 
 
-def _refuse_ambiguous(words: Any, name: str, file: str) -> None:
-    """Refuse a column whose only commas stand before three digits, with nothing to tell them by."""
-    number = pc.struct_field(pc.extract_regex(words, CELL), "number")
-    doubtful = pc.match_substring_regex(number, r"^[-+]?[0-9]{1,3},[0-9]{3}$")
-    if not pc.any(doubtful).as_py():
-        return
-    with_comma = pc.match_substring(number, ",")
-    settled = pc.and_(pc.or_(with_comma, pc.match_substring(number, ".")), pc.invert(doubtful))
-    if pc.any(settled).as_py():
-        return
-    raise SchemaError(
-        f"{file}: column {name}",
-        seen=f"{words.filter(doubtful)[0].as_py()!r}, whose comma may group thousands or not",
-        allowed="one decimal mark",
-        fix="set data.dialect.decimal=',' or '.', or export without grouped thousands",
-    )
+def _tell_decimal(text: pd.Series, name: str, file: str) -> str:
+    """Return the decimal mark that more of the numbers can only be read with.
+
+    Raises
+    ------
+    SchemaError
+        All can be read with both, and some hold a comma.
+    """
+    point, comma = (text.str.match(SPELLED[mark]) for mark in (".", ","))
+    only_point, only_comma = (point & ~comma).sum(), (comma & ~point).sum()
+    with_comma = text.str.contains(",", regex=False) & point & comma
+    if only_point == only_comma == 0 and with_comma.any():
+        raise SchemaError(
+            f"{file}: column {name}",
+            seen=f"{text[with_comma].iloc[0]!r}, whose comma may group thousands or not",
+            allowed="one decimal mark",
+            fix="set data.dialect.decimal=',' or '.', or export without grouped thousands",
+        )
+    return "," if only_comma > only_point else "."
 
 
 def _judge_unreadable(

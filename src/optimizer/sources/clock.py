@@ -147,7 +147,7 @@ def localise(
     codes : numpy.ndarray
         Service of each row, shape ``(n_rows,)``.
     zone : str, optional
-        ``data.timezone``; None reads times without a zone as UTC, and says so.
+        ``data.timezone``; None reads times without a zone as UTC.
     name, file : str
         Column and file, for the message.
 
@@ -166,7 +166,7 @@ def localise(
     known = micros != NO_TIME
     local = pd.DatetimeIndex(np.where(known, micros, 0).view("datetime64[us]"))
     utc = local.tz_localize(zone, ambiguous=~second, nonexistent="NaT").tz_convert("UTC")
-    lost = np.flatnonzero(utc.isna())
+    lost = np.flatnonzero(utc.isna() & known)
     if len(lost) > 0:
         raise SchemaError(
             f"{file}: column {name}",
@@ -199,18 +199,23 @@ def check_timezone(zone: str | None) -> None:
 def _occurrence(micros: Micros, codes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return how often a service's time has occurred before; from the end if it runs backwards."""
     keys = pd.DataFrame({"service": codes, "time": micros})
-    order = np.argsort(codes, kind="stable")
-    steps = np.sign(np.diff(micros[order])) * (np.diff(codes[order]) == 0)
-    falling = steps.sum() < 0
+    change = _changes(micros, codes)
+    falling = (change < 0).sum() > (change > 0).sum()
     groups = (keys[::-1] if falling else keys).groupby(["service", "time"], sort=False)
     return np.asarray(groups.cumcount().sort_index(), dtype=np.int64)
 
 
+def _changes(micros: Micros, codes: NDArray[np.integer]) -> Micros:
+    """Return by how much time changes between the rows of a service, in the file's order."""
+    if (np.diff(codes) < 0).any():
+        order = np.argsort(codes, kind="stable")
+        micros, codes = micros[order], codes[order]
+    return np.where(np.diff(codes) == 0, np.diff(micros), 0)
+
+
 def _refuse_doubled_hour(micros: Micros, codes: NDArray[np.integer], name: str, file: str) -> None:
     """Refuse times without a zone in which one hour, and that hour only, occurs twice."""
-    order = np.argsort(codes, kind="stable")
-    back = (np.diff(micros[order]) < 0) & (np.diff(codes[order]) == 0)
-    if not back.any():
+    if not (_changes(micros, codes) < 0).any():
         return
     twice = (_occurrence(micros, codes) > 0) & (micros != NO_TIME)
     hours = np.unique(micros[twice] // HOUR_MICROS)
@@ -274,14 +279,14 @@ def align(ends: Micros, codes: NDArray[np.integer], steps: Micros) -> Micros:
         int64 microseconds, shape ``(n_rows,)``.
     """
     size = steps[codes]
-    phase = np.where(ends == NO_TIME, 0, ends % size)
+    phase = ends % size
     if not phase.any():
         return ends
     n = len(steps)
     rows = np.maximum(np.bincount(codes, minlength=n), 1)
     jitters = np.bincount(codes, (phase < JITTER * size) & (phase > 0), minlength=n)
     within = np.bincount(codes, phase < JITTER * size, minlength=n) / rows
-    usual, share = _usual_phase(phase, codes, n)
+    usual, share = modes(codes, phase, n)
     floored = (usual < ROUNDING * steps) & (share > 0.5)
     floored |= (within > 0.95) & (jitters > 0) & (share < 0.9)
     shift = -usual % steps
@@ -292,18 +297,34 @@ def align(ends: Micros, codes: NDArray[np.integer], steps: Micros) -> Micros:
     return np.asarray(np.where(floored[codes], cut, ends + shift[codes]), dtype=np.int64)
 
 
-def _usual_phase(
-    phase: Micros, codes: NDArray[np.integer], n: int
+def modes(
+    groups: NDArray[np.integer], values: Micros, n: int
 ) -> tuple[Micros, NDArray[np.float64]]:
-    """Return the most frequent phase of each service, and its share of the rows."""
-    order = np.lexsort((phase, codes))
-    of, at = codes[order].astype(np.int64), phase[order]
-    starts = np.flatnonzero(np.append(True, (np.diff(of) != 0) | (np.diff(at) != 0)))
-    counts = np.diff(np.append(starts, len(of)))
-    last = np.lexsort((-at[starts], counts, of[starts]))  # the earliest among equals comes last
-    owner = of[starts][last]
-    best = last[np.append(np.diff(owner) != 0, True)]
+    """Return the most frequent value of each group, the least among equals, and its share.
+
+    Parameters
+    ----------
+    groups, values : numpy.ndarray
+        Integers, shape ``(n_rows,)``; groups in [0, n).
+    n : int
+        Number of groups; one without rows has 0 and 0.
+    """
     usual, share = np.zeros(n, dtype=np.int64), np.zeros(n)
-    usual[of[starts][best]] = at[starts][best]
-    share[of[starts][best]] = counts[best] / np.bincount(of, minlength=n)[of[starts][best]]
+    if len(groups) == 0:
+        return usual, share
+    rows = np.maximum(np.bincount(groups, minlength=n), 1)
+    middle = int(np.median(values))  # most fleets have one value: no need to sort
+    usual[:], share[:] = middle, np.bincount(groups, values == middle, minlength=n) / rows
+    rest = (share <= 0.5)[groups]
+    if rest.any():
+        of, at = groups[rest].astype(np.int64), values[rest]
+        order = np.lexsort((at, of))
+        of, at = of[order], at[order]
+        starts = np.flatnonzero(np.append(True, (np.diff(of) != 0) | (np.diff(at) != 0)))
+        counts = np.diff(np.append(starts, len(of)))
+        last = np.lexsort((-at[starts], counts, of[starts]))
+        best = last[np.append(np.diff(of[starts][last]) != 0, True)]
+        usual[of[starts][best]] = at[starts][best]
+        share[of[starts][best]] = counts[best] / rows[of[starts][best]]
+    usual[share == 0] = 0
     return usual, share

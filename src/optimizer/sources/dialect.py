@@ -15,7 +15,7 @@ from optimizer.core.errors import ConfigError, SourceError
 _log = logging.getLogger(__name__)
 SAMPLE_BYTES = 1 << 15
 SAMPLE_LINES = 100
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 DELIMITERS = (",", ";", "\t", "|")
 DECIMAL_COMMA = re.compile(r"^[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+\s*\D{0,4}$")
 
@@ -143,7 +143,7 @@ def _beginning(file: Path) -> tuple[str, str]:
 
 def _encoding_of(raw: bytes) -> str:
     if raw[:2] in BYTE_ORDER_MARKS:
-        return BYTE_ORDER_MARKS[raw[:2]]
+        return "utf-16"
     if b"\0" in raw[:200]:
         return "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
     try:

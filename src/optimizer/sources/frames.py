@@ -13,7 +13,7 @@ from optimizer.core.durations import parse_duration
 from optimizer.core.errors import ConfigError, SourceError
 from optimizer.core.schema import CLUSTER, CPU, LABELS, SERVICE, TIMESTAMP, check_frame, metrics_of
 from optimizer.sources.cells import read_cells
-from optimizer.sources.clock import NO_TIME, align, check_clock, micros_of, to_utc
+from optimizer.sources.clock import align, check_clock, micros_of, to_utc
 from optimizer.sources.days import join_days
 from optimizer.sources.identity import tell_apart
 from optimizer.sources.resampling import tell_cadence
@@ -103,19 +103,26 @@ def complete(
     SourceError
         No service measures CPU, or fewer than two have days to join.
     """
-    frame = _in_order(_with_cpu(tell_apart(frame), path))
+    unknown = (frame[SERVICE].isna() | frame[TIMESTAMP].isna()).to_numpy()
+    odd = frame[unknown]  # has no place in any order: the quality step tells why
+    frame = _in_order(_with_cpu(tell_apart(frame[~unknown] if len(odd) else frame), path))
     cadence = tell_cadence(frame)
     step = cadence.step.value // 1000
     steps = np.where((cadence.steps == 0) | (cadence.steps > step), step, cadence.steps)
     codes = frame[SERVICE].cat.codes.to_numpy()
     ends = micros_of(frame[TIMESTAMP])
     if clock == "start":
-        ends = np.where(ends == NO_TIME, ends, ends + steps[codes])
+        ends = ends + steps[codes]
     if joined:
         frame, ends = join_days(frame, ends, step, path)
         codes = frame[SERVICE].cat.codes.to_numpy()
-    frame = frame.assign(**{TIMESTAMP: to_utc(align(ends, codes, steps))})
-    frame = _collapse(_in_order(frame), merge, source)
+    aligned = align(ends, codes, steps)
+    frame = frame.assign(**{TIMESTAMP: to_utc(aligned)})
+    if aligned is not ends:
+        frame = _in_order(frame)
+    frame = _collapse(frame, merge, source)
+    if len(odd):
+        frame = join([frame, odd], path)
     empty = [name for name in metrics_of(frame) if frame[name].isna().all()]
     if empty:
         _log.info("%s: no value at all, left out: %s", source, ", ".join(empty))
@@ -152,13 +159,11 @@ def numbers(column: pd.Series, name: str, file: str) -> NDArray[np.float32]:
 
 
 def _with_cpu(frame: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Keep services with any CPU value, and rows of no service; at least one must remain."""
+    """Keep services with any CPU value; at least one must remain."""
     codes = frame[SERVICE].cat.codes.to_numpy()
     names = frame[SERVICE].cat.categories
-    own = codes[codes >= 0]
-    known = frame[CPU].notna().to_numpy()[codes >= 0]
-    measured = np.bincount(own, known, minlength=len(names)) > 0
-    present = np.bincount(own, minlength=len(names)) > 0
+    measured = np.bincount(codes, frame[CPU].notna().to_numpy(), minlength=len(names)) > 0
+    present = np.bincount(codes, minlength=len(names)) > 0
     if not (present & measured).any():
         raise SourceError(
             f"data.path={path}",
@@ -173,23 +178,29 @@ def _with_cpu(frame: pd.DataFrame, path: str) -> pd.DataFrame:
             present.sum(),
             CPU,
         )
-        frame = frame.loc[np.append(measured, True)[codes]]
+        frame = frame.loc[measured[codes]]
     return frame
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by service, then time; rows of equal key keep their order in the file."""
-    columns = {}
-    for name in (SERVICE, CLUSTER):
-        used = frame[name].cat.remove_unused_categories()
-        columns[name] = used.cat.reorder_categories(sorted(used.cat.categories))
-    frame = frame.assign(**columns)
+    frame = frame.assign(**{name: _tidy(frame[name]) for name in (SERVICE, CLUSTER)})
     codes = frame[SERVICE].cat.codes.to_numpy()
     clock = micros_of(frame[TIMESTAMP])
     later = (np.diff(codes) > 0) | ((np.diff(codes) == 0) & (np.diff(clock) >= 0))
     if later.all():
         return frame.reset_index(drop=True)
     return frame.iloc[np.lexsort((clock, codes))].reset_index(drop=True)
+
+
+def _tidy(ids: pd.Series) -> pd.Categorical[Any]:
+    """Return ids with the categories that occur, sorted; no row is sorted for it."""
+    codes, names = ids.cat.codes.to_numpy(), ids.cat.categories
+    used = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)))
+    used = used[np.argsort(names[used].to_numpy(), kind="stable")]
+    place = np.full(len(names) + 1, -1, dtype=np.int32)
+    place[used] = np.arange(len(used))
+    return categorical(place[codes], list(names[used]))
 
 
 def _collapse(frame: pd.DataFrame, merge: str | None, source: str) -> pd.DataFrame:
@@ -200,7 +211,6 @@ def _collapse(frame: pd.DataFrame, merge: str | None, source: str) -> pd.DataFra
     """
     codes, clock = frame[SERVICE].cat.codes.to_numpy(), micros_of(frame[TIMESTAMP])
     again = np.append(False, (np.diff(codes) == 0) & (np.diff(clock) == 0))[: len(frame)]
-    again &= (codes >= 0) & (clock != NO_TIME)
     if not again.any():
         return frame
     shared = again | np.append(again[1:], False)
@@ -215,11 +225,9 @@ def _collapse(frame: pd.DataFrame, merge: str | None, source: str) -> pd.DataFra
 
 
 def _merge(frame: pd.DataFrame, how: dict[str, str], source: str) -> pd.DataFrame:
-    """Return one row per service and time; rows of no service or time stay as they are."""
-    odd = frame[SERVICE].isna() | frame[TIMESTAMP].isna()
-    keyed = frame[~odd]
-    groups = keyed.groupby([SERVICE, TIMESTAMP], observed=True, sort=False)
+    """Return one row per service and time."""
+    groups = frame.groupby([SERVICE, TIMESTAMP], observed=True, sort=False)
     rules = {name: how.get(name, how["else"]) for name in metrics_of(frame)}
     merged = groups.agg({CLUSTER: "first", **rules}).reset_index()
-    _log.info("%s: %d rows merged into %d (data.merge)", source, len(keyed), len(merged))
-    return pd.concat([merged[keyed.columns], frame[odd]], ignore_index=True)
+    _log.info("%s: %d rows merged into %d (data.merge)", source, len(frame), len(merged))
+    return merged[frame.columns]

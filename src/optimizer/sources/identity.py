@@ -79,14 +79,19 @@ def tell_apart(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Canonical names; ``service_id`` and ``cluster_id`` categorical.
+        Canonical names, services and times known; ``service_id`` and ``cluster_id`` categorical.
     """
     service, cluster = frame[SERVICE].cat, frame[CLUSTER].cat
     n_clusters = len(cluster.categories)
-    known = (service.codes >= 0) & (cluster.codes >= 0) & frame[TIMESTAMP].notna()
-    if n_clusters < 2 or not known.any():
-        return frame
     pair = service.codes.to_numpy(np.int64) * n_clusters + cluster.codes.to_numpy()
+    known = cluster.codes.to_numpy() >= 0
+    if n_clusters < 2:
+        return frame
+    pairs = pd.unique(pair[known])
+    several = np.flatnonzero(np.bincount(pairs // n_clusters, minlength=1) > 1)
+    if len(several) == 0:
+        return frame
+    known &= np.isin(service.codes, several)
     together = _overlapping(pair[known], frame[TIMESTAMP][known], n_clusters)
     if len(together) == 0:
         return frame
@@ -97,7 +102,7 @@ def tell_apart(frame: pd.DataFrame) -> pd.DataFrame:
         len(together),
         names[0],
     )
-    split = known.to_numpy() & np.isin(service.codes, together)
+    split = known & np.isin(service.codes, together)
     kinds, inverse = np.unique(pair[split], return_inverse=True)
     fresh = [
         f"{cluster.categories[kind % n_clusters]}/{service.categories[kind // n_clusters]}"

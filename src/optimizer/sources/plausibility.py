@@ -13,18 +13,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optimizer.core.errors import SchemaError
+from optimizer.core.panel import BoolArray
 from optimizer.core.schema import CPU, MEMORY, METRICS, PERCENT_SUSPECTED_ABOVE, SERVICE, TIMESTAMP
 from optimizer.sources.units import AUTO, CAPACITIES, KINDS
 
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.floating]
-
 SURE = 3.0
 """A service whose median is above so many times its capacity is in another unit."""
 MOST = 0.8
 """A file in which this share of the services has a median above capacity is in another unit."""
 LARGEST = {"cpu_capacity_cores": 512.0, "memory_capacity_gib": 1536.0}
 """Median capacities above these are in another unit, or need to be said."""
+RARE = 0.01
 FEW_ERRORS = 0.05
 SHORTEST_MS = 1.0
 COUNTED = 20
@@ -55,93 +56,97 @@ def judge_units(frame: pd.DataFrame, units: Mapping[str, str | None], file: str)
             continue
         values = frame[name].to_numpy()
         if name in (CPU, MEMORY, "error_rate"):
-            scale = _judge_fraction(frame, name, codes, units.get(kind) == AUTO, file)
-            if scale is not None:
+            in_percent = _judge_fraction(frame, name, codes, units.get(kind) == AUTO, file)
+            if in_percent is not None:
+                scale = np.where(in_percent, np.float32(0.01), np.float32(1.0))
                 frame = frame.assign(**{name: values * scale[codes]})
         elif name in LARGEST:
             _judge_capacity(name, kind, values, file)
-        elif name == "latency_ms" and 0 < _median(values) < SHORTEST_MS:
-            _doubt(file, name, _median(values), "seconds", f"data.units.{kind}=s, or ms")
+        elif name == "latency_ms" and 0 < (median := _median(values)) < SHORTEST_MS:
+            _doubt(file, name, median, "seconds", f"data.units.{kind}=s, or ms")
     return frame
 
 
 def _judge_fraction(
     frame: pd.DataFrame, name: str, codes: NDArray[np.integer], auto: bool, file: str
-) -> NDArray[np.float32] | None:
-    """Return what to multiply each service's values by if told from them, else None."""
-    services, kind = frame[SERVICE].cat.categories, KINDS[name]
-    table = frame[name].where(np.isfinite(frame[name])).groupby(codes)
-    stats = pd.DataFrame({"median": table.median(), "high": table.quantile(0.99)}).dropna()
-    stats = stats[stats.index >= 0]
-    if name == "error_rate":
-        odd = stats["high"] > 1.0
-        if not odd.any() and (stats["median"] > FEW_ERRORS).mean() > MOST:
-            _doubt(
-                file,
-                name,
-                stats["median"].max(),
-                "percent",
-                f"data.units.{kind}=percent, or fraction",
-            )
-    else:
-        odd = (stats["median"] > SURE) | (stats["high"] > PERCENT_SUSPECTED_ABOVE)
-        above = stats["median"] > 1.0
-        if len(stats) > 1 and above.mean() > MOST:
-            odd |= above
-        if (above & ~odd).any():
-            worst = int(stats["median"].where(above & ~odd).argmax())
-            _log.warning(
-                "%s: %s of service %s has a median of %.3g, above its whole capacity (%d of %d "
-                "services): believed, as its peaks are few times that; if it is no fraction, set "
-                "data.units.%s",
-                file, name, services[stats.index[worst]], stats["median"].iloc[worst],
-                (above & ~odd).sum(), len(stats), kind,
-            )  # fmt: skip
-    if not odd.any():
+) -> BoolArray | None:
+    """Return which services are in percent if that is told from their values, else None."""
+    values = frame[name].to_numpy()
+    if not (values > (FEW_ERRORS if name == "error_rate" else 1.0)).any():
         return None
-    if auto:
-        scale = np.ones(len(services) + 1, dtype=np.float32)
-        scale[stats.index[odd]] = 0.01
-        _log.info(
-            "%s: %s of %d of %d services read as percent, for example %s (data.units.%s=auto)",
-            file, name, odd.sum(), len(stats), services[stats.index[odd][0]], kind,
-        )  # fmt: skip
-        return scale
-    worst = int(stats["median"].where(odd).argmax())
-    median, high = stats.iloc[worst]
-    rows = frame[codes == stats.index[worst]]
-    seen, unit = _looks_like(rows, name, median, high)
-    everyone = odd.all()
-    share = "all services" if everyone else f"{odd.sum()} of {len(stats)} services"
-    if unit == "percent" and not everyone:
-        fix = f"set data.units.{kind}={AUTO}, which judges each file and service"
+    n = len(frame[SERVICE].cat.categories)
+    own = codes >= 0
+    codes = codes[own]
+    values = np.where(np.isinf(values[own]), np.float32(np.nan), values[own])
+    rows = np.bincount(codes, ~np.isnan(values), minlength=n)
+    seen = rows > 0
+    rows = np.maximum(rows, 1)
+
+    def beyond(limit: float) -> Floats:
+        """Return the share of each service's values above a limit: a median is at half."""
+        return np.bincount(codes, values > limit, minlength=n) / rows
+
+    high = beyond(1.0)
+    if name == "error_rate":
+        odd, above = high > RARE, beyond(FEW_ERRORS) > 0.5
     else:
-        fix = f"set data.units.{kind}={unit}"
+        above = high > 0.5
+        odd = (beyond(SURE) > 0.5) | (beyond(PERCENT_SUSPECTED_ABOVE) > RARE)
+        if seen.sum() > 1 and above[seen].mean() > MOST:
+            odd |= above
+    worst = int(np.where(odd if odd.any() else above, high, -1.0).argmax())
+    service = str(frame[SERVICE].cat.categories[worst])
+    its = values[codes == worst]
+    its = its[np.isfinite(its)]
+    if not odd.any():
+        if (name != "error_rate" and above.any()) or above[seen].mean() > MOST:
+            _doubt_fraction(file, name, service, _median(its), f"{above.sum()} of {seen.sum()}")
+        return None
+    looks, unit = _looks_like(frame[frame[SERVICE] == service], name)
+    share = "all services" if odd[seen].all() else f"{odd.sum()} of {seen.sum()} services"
+    if auto and unit == "percent":
+        _log.info("%s: %s of %s read as percent, for example %s", file, name, share, service)
+        return odd
+    mixed = unit == "percent" and not odd[seen].all()
+    fix = f"{AUTO}, which judges each file and service" if mixed else unit
     raise SchemaError(
-        f"{file}: column {name} of service {services[stats.index[worst]]} ({share})",
-        seen=f"a median of {median:.4g}, a 99th percentile of {high:.4g}: it looks like {seen}",
-        allowed=f"{METRICS[name].unit}",
-        fix=f"{fix}, or data.units.{kind}=fraction if it is one",
+        f"{file}: column {name} of service {service} ({share})",
+        seen=f"a median of {_median(its):.4g}, a 99th percentile of "
+        f"{np.quantile(its, 0.99):.4g}: it looks like {looks}",
+        allowed=METRICS[name].unit,
+        fix=f"set data.units.{KINDS[name]}={fix}, or data.units.{KINDS[name]}=fraction if it is "
+        "one",
     )
 
 
-def _looks_like(rows: pd.DataFrame, name: str, median: float, high: float) -> tuple[str, str]:
+def _doubt_fraction(file: str, name: str, service: str, median: float, share: str) -> None:
+    kind = KINDS[name]
+    if name == "error_rate":
+        _doubt(file, name, median, "percent", f"data.units.{kind}=percent, or fraction")
+        return
+    _log.warning(
+        "%s: %s of service %s has a median of %.3g, above its whole capacity (%s services): "
+        "believed, as its peaks are few times that; if it is no fraction, set data.units.%s",
+        file, name, service, median, share, kind,
+    )  # fmt: skip
+
+
+def _looks_like(rows: pd.DataFrame, name: str) -> tuple[str, str]:
     """Return in words and as a unit what the values of one service look like."""
     values = rows.sort_values(TIMESTAMP)[name].to_numpy(np.float64)
     values = values[np.isfinite(values)]
-    change = np.diff(values)
-    if len(values) >= COUNTED and (change < 0).mean() < 0.01 and (change > 0).mean() > 0.5:
-        return "a counter that only rises", "cpu_seconds" if name == CPU else "bytes"
-    capacity = rows[CAPACITIES[name]].median() if CAPACITIES.get(name) in rows else np.nan
+    high = float(np.quantile(values, 0.99))
+    if name == MEMORY and high > 110:
+        return ("bytes", "bytes") if _median(values) > 1e6 else ("MiB", "mib")
     if name == CPU:
-        if capacity > 1.0 and high <= 1.2 * capacity and capacity < 20:
+        change = np.diff(values)
+        if len(change) >= COUNTED and (change < 0).mean() < 0.01 and (change > 0).mean() > 0.5:
+            return "a counter of seconds, which only rises", "cpu_seconds"
+        capacity = float(rows[CAPACITIES[CPU]].median()) if CAPACITIES[CPU] in rows else np.nan
+        if 1.0 < capacity < 20 and high <= 1.2 * capacity:
             return f"cores of {capacity:g}, or percent", "cores"
-        return ("percent", "percent") if high <= 110 else ("millicores", "millicores")
-    if name == MEMORY:
-        if median > 1e6:
-            return "bytes", "bytes"
         if high > 110:
-            return "MiB", "mib"
+            return "millicores", "millicores"
     return "percent", "percent"
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from optimizer.core.durations import format_duration, parse_duration
 from optimizer.core.errors import ConfigError
 from optimizer.core.schema import IDS, LABELS, SERVICE, TIMESTAMP, metrics_of
-from optimizer.sources.clock import NO_TIME, Micros, micros_of, to_utc
+from optimizer.sources.clock import Micros, micros_of, modes, to_utc
 
 SECOND = 1_000_000
 REPLICAS = 3
@@ -32,8 +32,6 @@ JITTERS = 0.4
 ROUND = np.array([1, 2, 5, 10, 15, 20, 30, *(60 * np.array([1, 2, 3, 5, 10, 15, 20, 30])),
                   *(3_600 * np.array([1, 2, 3, 4, 6, 8, 12, 24]))]) * SECOND  # fmt: skip
 """Steps that a clock which jitters may mean, in microseconds."""
-
-
 _log = logging.getLogger(__name__)
 SUMMED = ("cost_usd",)
 """Metrics counted per step: a slot holds the mean times the number of native steps in it."""
@@ -69,14 +67,14 @@ def tell_cadence(frame: pd.DataFrame) -> Cadence:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Sorted by service, then time; ``service_id`` categorical.
+        Sorted by service, then time, both known; ``service_id`` categorical.
     """
     codes = frame[SERVICE].cat.codes.to_numpy().astype(np.int64)
     clock = micros_of(frame[TIMESTAMP])
-    known = (codes >= 0) & (clock != NO_TIME)
-    codes, clock = codes[known], clock[known]
-    fresh = np.append(True, (np.diff(codes) != 0) | (np.diff(clock) > 0))[: len(codes)]
-    codes, clock = codes[fresh], clock[fresh]
+    again = (np.diff(codes) == 0) & (np.diff(clock) == 0)
+    if again.any():
+        fresh = np.append(True, ~again)
+        codes, clock = codes[fresh], clock[fresh]
     n = len(frame[SERVICE].cat.categories)
     closest, shares = _modal_distance(codes, clock, n, 1)
     steps = _pattern_length(codes, clock, closest, shares)
@@ -125,19 +123,7 @@ def _modal_distance(
     """Return each service's most frequent distance over ``lag`` rows, and its share of them."""
     distance = clock[lag:] - clock[:-lag]
     usable = (codes[lag:] == codes[:-lag]) & (distance >= SECOND)
-    of, size = codes[lag:][usable], distance[usable]
-    order = np.lexsort((size, of))
-    of, size = of[order], size[order]
-    steps, share = np.zeros(n, dtype=np.int64), np.zeros(n)
-    if len(of) == 0:
-        return steps, share
-    starts = np.flatnonzero(np.append(True, (np.diff(of) != 0) | (np.diff(size) != 0)))
-    counts = np.diff(np.append(starts, len(of)))
-    last = np.lexsort((-size[starts], counts, of[starts]))
-    best = last[np.append(np.diff(of[starts][last]) != 0, True)]
-    steps[of[starts][best]] = size[starts][best]
-    share[of[starts][best]] = counts[best] / np.bincount(of, minlength=n)[of[starts][best]]
-    return steps, share
+    return modes(codes[lag:][usable], distance[usable], n)
 
 
 def common_step(frame: pd.DataFrame) -> str | None:
@@ -148,7 +134,7 @@ def common_step(frame: pd.DataFrame) -> str | None:
     frame : pandas.DataFrame
         Canonical long frame sorted by service, then time.
     """
-    cadence = tell_cadence(frame)
+    cadence = tell_cadence(frame[frame[SERVICE].notna() & frame[TIMESTAMP].notna()])
     if not cadence.merged:
         return None
     told = [

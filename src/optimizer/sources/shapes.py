@@ -47,6 +47,19 @@ def read_json(file: Path) -> pd.DataFrame:
             allowed="JSON, or one JSON object a line (.jsonl)",
             fix="export the file again",
         ) from error
+    try:
+        return _rows(held)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SourceError(
+            f"data.path: {file}",
+            seen="JSON of another shape" + (f" ({error})" if str(error) else ""),
+            allowed="a list of objects, a Prometheus matrix, or CloudWatch's MetricDataResults",
+            fix="convert the file to CSV or Parquet, one row per service and step",
+        ) from error
+
+
+def _rows(held: Any) -> pd.DataFrame:
+    """Return the rows of parsed JSON."""
     if isinstance(held, list) and all(isinstance(row, dict) for row in held):
         return pd.DataFrame(held)
     if isinstance(held, dict) and isinstance(held.get("MetricDataResults"), list):
@@ -64,12 +77,7 @@ def read_json(file: Path) -> pd.DataFrame:
             )
             for one in data["result"]
         )
-    raise SourceError(
-        f"data.path: {file}",
-        seen="JSON of another shape",
-        allowed="a list of objects, a Prometheus matrix, or CloudWatch's MetricDataResults",
-        fix="convert the file to CSV or Parquet, one row per service and step",
-    )
+    raise TypeError
 
 
 def _label(labels: dict[str, str]) -> str:
@@ -77,11 +85,12 @@ def _label(labels: dict[str, str]) -> str:
 
 
 def _stack(parts: Any) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame({**dict.fromkeys(labels), TIME: times, VALUE: values}).assign(**labels)
+    frames = [pd.DataFrame({SERIES: [], TIME: [], VALUE: []})]
+    frames += [
+        pd.DataFrame({TIME: times, VALUE: values}).assign(**labels)
         for labels, times, values in parts
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({TIME: [], VALUE: []})
+    return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
 def lengthen(frame: pd.DataFrame, time: str) -> pd.DataFrame:

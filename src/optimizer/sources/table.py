@@ -39,7 +39,6 @@ from optimizer.sources.frames import MERGES, categorical, check_choices, complet
 from optimizer.sources.identity import read_ids
 from optimizer.sources.plausibility import judge_units
 from optimizer.sources.shapes import (
-    JSON_SUFFIXES,
     LINES_SUFFIXES,
     SERIES,
     VALUE,
@@ -55,6 +54,7 @@ from optimizer.sources.units import (
     START_COLUMN,
     UNITS,
     check_columns,
+    check_unique,
     check_units,
     match_columns,
     plain_name,
@@ -62,12 +62,25 @@ from optimizer.sources.units import (
 )
 
 _log = logging.getLogger(__name__)
-SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *LINES_SUFFIXES, *JSON_SUFFIXES)
+SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *LINES_SUFFIXES)
+"""Endings that are looked for in a directory; other JSON is read if it is named."""
 SUFFIXED = {
     "cpu": "cores", "memory": "bytes", "cpu_capacity": "cores", "memory_capacity": "bytes",
     "latency": "s", "network": "bytes_per_s", "disk": "bytes_per_s",
 }  # fmt: skip
-"""The unit of cells with a suffix such as ``m`` or ``Gi``, by kind of metric."""
+"""The unit of cells with a suffix such as ``m`` or ``Gi``, or with a word, by kind of metric."""
+BYTES_PER_SECOND = frozenset({"b/s", "bps", "bytes/s", "byte/s"})
+WORDS: dict[str, frozenset[str]] = {
+    "cpu": frozenset({"core", "cores"}),
+    "memory": frozenset({"b", "byte", "bytes"}),
+    "cpu_capacity": frozenset({"core", "cores"}),
+    "memory_capacity": frozenset({"b", "byte", "bytes"}),
+    "latency": frozenset({"s", "sec"}),
+    "network": BYTES_PER_SECOND,
+    "disk": BYTES_PER_SECOND,
+    "request_rate": frozenset({"/s", "hz"}),
+}
+"""Words that cells of a kind of metric may end with, in lower case."""
 Floats = NDArray[np.float64]
 
 
@@ -118,10 +131,9 @@ class TableTelemetry(WholeSource):
         Whether each file is one service, named by its stem.
     fold_pods : bool
         Whether names of pods become those of their Deployment, DaemonSet or Job.
-    replica : str, optional
-        Column that tells the replicas of a collector apart, whose rows are merged.
     merge : str, optional
-        ``mean``, ``max`` or ``first`` of rows of one service and time with different values.
+        ``mean``, ``max`` or ``first`` of rows of one service and time with different values, as
+        replicas of a collector leave them.
     dialect : mapping, optional
         ``delimiter``, ``decimal``, ``encoding``, ``skip_rows`` of text files; told from each
         file where None.
@@ -145,7 +157,6 @@ class TableTelemetry(WholeSource):
     value: str | None = None
     per_file: bool = False
     fold_pods: bool = False
-    replica: str | None = None
     merge: str | None = None
     dialect: Mapping[str, Any] | None = field(default=None)
 
@@ -172,7 +183,7 @@ class TableTelemetry(WholeSource):
 
     @property
     def _merge(self) -> str | None:
-        return self.merge or ("mean" if self.replica or self.fold_pods else None)
+        return self.merge or ("mean" if self.fold_pods else None)
 
     def _files(self) -> list[Path]:
         return find_files(self.path, SUFFIXES)
@@ -180,20 +191,6 @@ class TableTelemetry(WholeSource):
     def snapshot_id(self) -> str:
         """Return the arguments and the hashes of all files."""
         return fingerprint({"source": "table"} | asdict(self), self._files())
-
-    def check(self) -> None:
-        """Look at names and headers of all files, without reading a row.
-
-        Raises
-        ------
-        SourceError, SchemaError
-            As :meth:`fetch` does, for what a header shows.
-        """
-        files = self._files()
-        dialects = tell_dialects([file for file in files if is_text(file)], self.dialect or {})
-        for file in files:
-            if not is_json(file) and self.value is None:
-                self._match(file, column_names(file, dialects.get(file, PLAIN)))
 
     def _read(self) -> pd.DataFrame:
         """Return the canonical long frame.
@@ -238,20 +235,14 @@ class TableTelemetry(WholeSource):
             cluster = read_ids([raw[found[CLUSTER][0]]])
         data: dict[str, object] = {SERVICE: service, TIMESTAMP: to_utc(micros), CLUSTER: cluster}
         units: dict[str, str | None] = dict(self._units)
-        cells = {
-            name: self._cells(raw[found[name][0]], name, found[name][0], dialect, file)
-            for name in METRICS
-            if name in found
-        }
-        order = np.lexsort((micros, service.codes))
-        for name in (*CAPACITIES.values(), *(m for m in cells if m not in CAPACITIES.values())):
-            if name in cells:
-                unit = _unit(name, found[name][0], cells[name], self._units)
-                units[KINDS.get(name, name)] = unit
-                data[name] = _convert(name, unit, cells[name], data, order, micros, str(file))
-        ordered = {name: data[name] for name in (SERVICE, CLUSTER, TIMESTAMP)}
-        ordered |= {name: np.asarray(data[name], np.float32) for name in METRICS if name in data}
-        frame = judge_units(pd.DataFrame(ordered), units, str(file))
+        for name in sorted((n for n in METRICS if n in found), key=_capacities_first):
+            column = found[name][0]
+            cells = self._cells(raw[column], name, column, dialect, file)
+            unit = _unit(name, column, cells, self._units, str(file))
+            units[KINDS.get(name, name)] = unit
+            data[name] = _convert(name, unit, cells, data, micros, str(file))
+        names = [n for n in (SERVICE, CLUSTER, TIMESTAMP, *METRICS) if n in data]
+        frame = judge_units(pd.DataFrame({n: data[n] for n in names}), units, str(file))
         return _FileRows(frame, plain_name(time), times.has_zone)
 
     def _raw(self, file: Path, dialect: Dialect) -> tuple[pd.DataFrame, dict[str, list[str]]]:
@@ -259,12 +250,13 @@ class TableTelemetry(WholeSource):
         raw = read_json(file) if is_json(file) else None
         available = column_names(file, dialect) if raw is None else list(map(str, raw.columns))
         if self.value is not None:
+            check_unique(available, str(file))
             if raw is None:
                 raw = read_columns(file, available, [], dialect=dialect, missing=self._words)
             return self._series(file, raw)
         found = self._match(file, available)
         wanted = list(dict.fromkeys(column for several in found.values() for column in several))
-        ignored = [name for name in available if name not in wanted and name != self.replica]
+        ignored = [name for name in available if name not in wanted]
         if ignored:
             _log.info("%s: columns not used: %s", file.name, ", ".join(ignored))
         if raw is None:
@@ -328,9 +320,29 @@ def _require(key: str, value: str | None, choices: tuple[str, ...]) -> None:
         require_choice(key, value, choices)
 
 
-def _unit(name: str, column: str, cells: Cells, units: Mapping[str, str | None]) -> str | None:
-    """Return the unit of a column's cells: what they say, else what is configured."""
+def _capacities_first(name: str) -> bool:
+    return name not in CAPACITIES.values()
+
+
+def _unit(
+    name: str, column: str, cells: Cells, units: Mapping[str, str | None], file: str
+) -> str | None:
+    """Return the unit of a column's cells: what they say, else what is configured.
+
+    Raises
+    ------
+    SchemaError
+        What they say is no unit of the metric.
+    """
     kind = KINDS.get(name, "")
+    strange = sorted(cells.words - WORDS.get(kind, frozenset()))
+    if strange or (cells.in_percent and "percent" not in UNITS.get(kind, {})):
+        raise SchemaError(
+            f"{file}: column {column}",
+            seen=f"cells in {strange[0] if strange else '%'}",
+            allowed=METRICS[name].unit,
+            fix=f"export it in another unit, or map another column with data.columns.{name}=...",
+        )
     if cells.with_suffix and kind in SUFFIXED:
         return SUFFIXED[kind]
     return "fraction" if cells.in_percent else unit_of(name, column, units)
@@ -341,20 +353,25 @@ def _convert(
     unit: str | None,
     cells: Cells,
     data: Mapping[str, Any],
-    order: NDArray[np.int64],
     micros: NDArray[np.int64],
     file: str,
-) -> Floats:
+) -> NDArray[np.float32]:
     """Return a column in its canonical unit."""
-    kind = KINDS.get(name)
-    if kind is None or unit is None:
-        return cells.values
-    values: Floats = cells.values * UNITS[kind][unit]
+    kind = KINDS.get(name, "")
+    factor = UNITS[kind][unit] if unit is not None and kind in UNITS else 1.0
+    if (kind, unit) not in COUNTERS and unit not in ABSOLUTE.get(kind, ()):
+        values = cells.values.astype(np.float32, copy=False)
+        return values if factor == 1.0 else values * np.float32(factor)
+    exact = cells.values * np.float64(factor)
     if (kind, unit) in COUNTERS:
-        values = _rate(values, data[SERVICE].codes, order, micros)
-    if unit not in ABSOLUTE.get(kind, ()):
-        return values
-    capacity = data.get(CAPACITIES[name])
+        exact = _rate(exact, data[SERVICE].codes, micros)
+    if unit in ABSOLUTE.get(kind, ()):
+        exact = _share(name, exact, data.get(CAPACITIES[name]), f"{unit}", file)
+    return exact.astype(np.float32)
+
+
+def _share(name: str, values: Floats, capacity: Any, unit: str, file: str) -> Floats:
+    """Return usage as a fraction of capacity, NaN where that is unknown."""
     if capacity is None:
         raise SchemaError(
             f"{file}: column {CAPACITIES[name]}",
@@ -366,18 +383,17 @@ def _convert(
     return np.asarray(np.divide(values, held, out=np.full(len(values), np.nan), where=held > 0))
 
 
-def _rate(
-    values: Floats, codes: NDArray[np.integer], order: NDArray[np.int64], micros: NDArray[np.int64]
-) -> Floats:
+def _rate(values: Floats, codes: NDArray[np.integer], micros: NDArray[np.int64]) -> Floats:
     """Return by how much a counter rose a second since the row before; after a reset, from 0."""
+    order = np.lexsort((micros, codes))
     at, of, when = values[order], codes[order], micros[order]
     rise = np.diff(at, prepend=np.nan)
     rise = np.where(rise < 0, at, rise)
     seconds = np.diff(when, prepend=when[:1]) / 1e6
     same = np.append(False, np.diff(of) == 0)[: len(of)] & (seconds > 0)
-    found = np.full(len(values), np.nan)
-    found[order] = np.where(same, rise / np.where(same, seconds, 1.0), np.nan)
-    return found
+    rates = np.full(len(values), np.nan)
+    rates[order] = np.where(same, rise / np.where(same, seconds, 1.0), np.nan)
+    return rates
 
 
 def _refuse_clocks(files: list[Path], columns: list[str]) -> None:

@@ -133,6 +133,24 @@ def check_columns(columns: Mapping[str, object]) -> None:
             )
 
 
+def check_unique(available: list[str], file: str) -> None:
+    """Refuse a file with two columns of one name.
+
+    Raises
+    ------
+    SchemaError
+        A name occurs twice.
+    """
+    twice = [column for column in dict.fromkeys(available) if available.count(column) > 1]
+    if twice:
+        raise SchemaError(
+            f"{file}: column {twice[0]}",
+            seen=f"{available.count(twice[0])} columns of that name",
+            allowed="one column for each name",
+            fix="rename one in the file",
+        )
+
+
 def plain_name(column: str) -> str:
     """Return a column's name in lower case, outer spaces cut, inner ones as underscores."""
     return re.sub(r"[\s\-]+", "_", column.strip().lower())

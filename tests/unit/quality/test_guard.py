@@ -83,7 +83,7 @@ def test_validate_a_fraction_with_a_median_above_one_is_never_silent() -> None:
     report = TelemetryGuard().validate(frame)
     assert failed(report) == {"above_capacity"}
     assert report.success
-    assert "1 of 4 services above, highest 1.2 (s0)" in report.summary()
+    assert "1 of 4 services above, highest 1 (s0)" in report.summary()
 
 
 def test_validate_many_broken_values_stop_the_run() -> None:

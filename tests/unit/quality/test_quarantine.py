@@ -179,7 +179,7 @@ def test_describe_services_row_order_changes_nothing() -> None:
     frame = make_frame(steps=10).iloc[::-1]
     table = describe_services(split_rows(frame)).set_index(SERVICE)
     assert table["largest_gap_hours"].tolist() == [0.0, 0.0]
-    assert table["above_capacity"].tolist() == [0.5, pytest.approx(0.68, abs=0.05)]
+    assert table["above_capacity"].tolist() == [0.0, 0.0]
 
 
 def test_describe_fleet_ignores_infinities_in_the_percentile() -> None:
